@@ -1,0 +1,166 @@
+"""What development and production share. Values come from the environment; see `.env.var`."""
+
+from pathlib import Path
+
+import dj_database_url
+
+from s3tasks.settings import env
+
+BASE_DIR = Path(__file__).resolve().parents[2]
+
+# --- Django -------------------------------------------------------------------------------------
+
+DEBUG = env.flag("DEBUG", False)
+SECRET_KEY = env.text("SECRET_KEY")
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    # Before staticfiles, so that runserver leaves static files to WhiteNoise as well.
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "csp",
+    "uploads",
+    "pages",
+    "api",
+]
+
+MIDDLEWARE = [
+    # First: the health check is answered before hosts and HTTPS are looked at.
+    "api.health.HealthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "s3tasks.proxies.TrustedProxiesMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    # Before CSRF, whose check reads the whole body.
+    "pages.middleware.BodyLimitMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "s3tasks.urls"
+WSGI_APPLICATION = "s3tasks.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+CSRF_FAILURE_VIEW = "pages.errors.csrf_failure"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database: Postgres only ---------------------------------------------------------------------
+
+DATABASE_URL = env.required("DATABASE_URL", "Postgres is the only database, e.g. postgres://…")
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        "OPTIONS": {
+            **dj_database_url.parse(DATABASE_URL).get("OPTIONS", {}),
+            "connect_timeout": 3,
+            # No statement of ours takes long: what does, waits for something that hangs.
+            "options": "-c statement_timeout=15s -c lock_timeout=5s"
+            " -c idle_in_transaction_session_timeout=30s",
+        },
+    }
+}
+
+# --- Redis and Celery ----------------------------------------------------------------------------
+
+REDIS_URL = env.required("REDIS_URL", "it carries the tasks, e.g. redis://localhost:6379/0")
+REDIS_MAX_CONNECTIONS = env.number("REDIS_MAX_CONNECTIONS", 4, minimum=1)
+
+EXPIRE_EVERY = env.number("EXPIRE_EVERY", 5, minimum=1)  # seconds
+RECONCILE_EVERY = env.number("RECONCILE_EVERY", 300, minimum=1)  # seconds
+
+# --- Storage -------------------------------------------------------------------------------------
+
+USE_S3 = env.flag("USE_S3", True)
+AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID")
+AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY")
+AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
+AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "us-east-1")
+AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
+AWS_S3_PUBLIC_ENDPOINT_URL = env.text("AWS_S3_PUBLIC_ENDPOINT_URL", AWS_S3_ENDPOINT_URL)
+# Local disk, with USE_S3=False. Beside the code in a container (a volume there), where the code
+# itself may be read-only; with the rest of a local run's data otherwise.
+LOCAL_DATA = BASE_DIR.parents[1] / ".local"
+MEDIA_ROOT = LOCAL_DATA / "media" if LOCAL_DATA.is_dir() else BASE_DIR.parent / "media"
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR.parent / "collected"  # outside the folder that `make up` mounts
+
+# --- Uploads: what is kept, and for how long ------------------------------------------------------
+
+UPLOAD_TTL_MAX = env.number("UPLOAD_TTL_MAX", 24 * 60 * 60, minimum=1)  # seconds
+UPLOAD_TTL = env.number("UPLOAD_TTL", 15 * 60, minimum=1, maximum=UPLOAD_TTL_MAX)  # seconds
+SHARED_BOARD = env.flag("SHARED_BOARD", False)
+IMAGES_KEPT = env.number("IMAGES_KEPT", 3, minimum=1)
+MAX_IMAGE_BYTES = env.number("MAX_IMAGE_BYTES", 20 * 1024 * 1024, minimum=1)
+MAX_IMAGE_PIXELS = env.number("MAX_IMAGE_PIXELS", 100_000_000, minimum=1)
+# One PUT takes 5 GiB: https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
+MAX_FILE_BYTES = env.number(
+    "MAX_FILE_BYTES", 100 * 1024 * 1024, minimum=1, maximum=5 * 1024 * 1024 * 1024
+)
+MAX_VISITOR_UPLOADS = env.number("MAX_VISITOR_UPLOADS", 50, minimum=1)
+MAX_TOTAL_BYTES = env.number("MAX_TOTAL_BYTES", 10 * 1024 * 1024 * 1024, minimum=1)
+UPLOAD_RATE = env.number("UPLOAD_RATE", 60)  # uploads a minute and address; 0: no limit
+
+# How many proxies of ours stand in front: their X-Forwarded-For and -Proto are believed.
+TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
+
+# --- Celery --------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_POOL_LIMIT = REDIS_MAX_CONNECTIONS
+if REDIS_URL.startswith("rediss://"):
+    # Heroku's certificate is self-signed: https://devcenter.heroku.com/articles/connecting-heroku-redis
+    CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "none"}
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # A Redis that accepts and stays silent must not hold a page for longer than this; seconds.
+    "socket_timeout": 1,
+    "socket_connect_timeout": 1,
+    "max_retries": 0,
+    # Sweeps first: they are short, and what is due is due.
+    "queue_order_strategy": "priority",
+}
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True  # Flower reads what a task did from its events
+CELERY_TASK_DEFAULT_QUEUE = "sweeps"
+CELERY_TASK_ROUTES = {"make image safe": {"queue": "images"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = True
+CELERY_BEAT_SCHEDULE = {
+    # A message that no worker took before the next one is sent is superfluous.
+    "tick": {"task": "tick", "schedule": EXPIRE_EVERY, "options": {"expires": EXPIRE_EVERY}},
+    "reconcile": {
+        "task": "reconcile",
+        "schedule": RECONCILE_EVERY,
+        "options": {"expires": RECONCILE_EVERY},
+    },
+}

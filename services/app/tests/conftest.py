@@ -1,0 +1,160 @@
+"""Real parts for the app's tests: Postgres, a Redis-protocol server, and an S3 API over HTTP.
+
+They are started before Django reads its settings, from wheels, in a folder that goes with the run.
+Every variable of `.env.var` is set, so nothing of a developer's `.env` is ever read.
+"""
+
+import io
+import logging
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from decouple import RepositoryEnv
+
+from samples import picture
+
+ROOT = Path(__file__).resolve().parents[3]
+_running = ExitStack()
+
+
+def pytest_configure() -> None:
+    """Start the servers and set the environment, before pytest-django looks at it."""
+    from moto.server import ThreadedMotoServer
+
+    import servers
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    folder = Path(tempfile.mkdtemp(prefix="s3tasks-test-"))
+    _running.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    sockets = folder / "sockets"
+    sockets.mkdir()
+    postgres = _running.enter_context(servers.Postgres(folder / "postgres", sockets))
+    valkey = _running.enter_context(servers.Valkey(folder / "valkey"))
+    s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    s3.start()
+    _running.callback(s3.stop)
+    host, port = s3.get_host_and_port()
+    os.environ.update(RepositoryEnv(str(ROOT / ".env.var")).data)
+    os.environ.update(
+        DJANGO_SETTINGS_MODULE="s3tasks.settings.development",
+        SECRET_KEY="tests",
+        DATABASE_URL=postgres.url,
+        REDIS_URL=valkey.url,
+        USE_S3="True",
+        AWS_ACCESS_KEY_ID="testing",
+        AWS_SECRET_ACCESS_KEY="testing",
+        AWS_STORAGE_BUCKET_NAME="s3tasks",
+        AWS_S3_ENDPOINT_URL=f"http://{host}:{port}",
+        AWS_S3_PUBLIC_ENDPOINT_URL=f"http://localhost:{port}",
+        UPLOAD_RATE="0",
+    )
+    import django
+
+    django.setup()
+
+
+def pytest_unconfigure() -> None:
+    """Stop the servers, and remove what they stored."""
+    _running.close()
+
+
+@pytest.fixture(params=["s3", "disk"])
+def store(request, settings, tmp_path):
+    """An empty storage that is paired with the database, each kind in turn."""
+    yield from _empty_store(request.param, settings, tmp_path)
+
+
+@pytest.fixture
+def s3(settings, tmp_path):
+    """An empty bucket that is paired with the database."""
+    yield from _empty_store("s3", settings, tmp_path)
+
+
+@pytest.fixture
+def disk(settings, tmp_path):
+    """An empty folder that is paired with the database."""
+    yield from _empty_store("disk", settings, tmp_path)
+
+
+def _empty_store(kind, settings, tmp_path):
+    from uploads import bucket, presence, storage
+    from uploads.models import Installation
+
+    settings.USE_S3 = kind == "s3"
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.AWS_STORAGE_BUCKET_NAME = f"test-{uuid.uuid4()}"
+    storage.storage.cache_clear()
+    presence.page_check.cache_clear()
+    store = storage.storage()
+    if kind == "s3":
+        store.client.create_bucket(Bucket=settings.AWS_STORAGE_BUCKET_NAME)
+    Installation.objects.filter(id=1).update(marker=None, used_bytes=0)
+    bucket.pair()
+    yield store
+    storage.storage.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def installation(request) -> None:
+    """The row that the migration makes, which a test with real transactions leaves truncated."""
+    if request.node.get_closest_marker("django_db"):
+        request.getfixturevalue(
+            "transactional_db"
+            if request.node.get_closest_marker("django_db").kwargs.get("transaction")
+            else "db"
+        )
+        from uploads.models import Installation
+
+        Installation.objects.get_or_create(id=1)
+
+
+@pytest.fixture
+def owner() -> uuid.UUID:
+    """Whose uploads a test is about."""
+    return uuid.uuid4()
+
+
+@pytest.fixture
+def stranger() -> uuid.UUID:
+    """Somebody else."""
+    return uuid.uuid4()
+
+
+@pytest.fixture
+def receive(owner) -> Iterator:
+    """Upload bytes as the owner: `receive("image", …)` or `receive("file", …)`."""
+    from uploads import lifecycle
+
+    def receive(kind, content=None, *, owner=owner, filename="a.png", **kwargs):
+        content = picture() if content is None else content
+        return lifecycle.receive_upload(
+            owner=owner,
+            kind=kind,
+            content=io.BytesIO(content),
+            filename=filename,
+            size_bytes=len(content),
+            **kwargs,
+        )
+
+    return receive
+
+
+@pytest.fixture
+def ready(receive):
+    """Upload an image as the owner and make it safe."""
+    from uploads import lifecycle
+    from uploads.models import Upload
+
+    def ready(content=None, **kwargs):
+        upload = receive("image", content, **kwargs)
+        lifecycle.make_image_safe(upload_id=upload.id)
+        return Upload.objects.filter(id=upload.id).first()
+
+    return ready

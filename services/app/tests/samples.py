@@ -1,0 +1,36 @@
+"""What several tests make or look at."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+from PIL import Image
+
+
+def picture(size=(64, 48), image_format="PNG", color="teal") -> bytes:
+    """A small image."""
+    file = io.BytesIO()
+    Image.new("RGB", size, color).save(file, image_format)
+    return file.getvalue()
+
+
+def keys(store) -> set[str]:
+    """Every key in storage but the marker."""
+    from uploads.models import OWNERS
+
+    return {found.key for prefix in OWNERS for page in store.list(prefix) for found in page}
+
+
+def at_once(function, over):
+    """Call it in threads: so many times, or once for each."""
+    from django.db import connection
+
+    calls = [()] * over if isinstance(over, int) else [(item,) for item in over]
+
+    def call(arguments):
+        try:
+            return function(*arguments)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(call, calls))

@@ -1,0 +1,131 @@
+"""Links and pictures: what their addresses serve, as what, and for how long."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from django.db.models.functions import Now
+from django.test import Client
+
+from uploads import links
+from uploads.errors import StillChecking, UploadNotFound
+from uploads.models import Kind, Upload
+
+pytestmark = pytest.mark.django_db
+
+
+def fetch(url: str, method: str = "GET"):
+    """What a browser gets from a signed address, the app's own included."""
+    if url.startswith("http"):
+        return requests.request(method, url, timeout=5)
+    response = Client().generic(method, url)
+    response.content_ = b"".join(response.streaming_content)
+    return response
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "ção 日本.pdf", 'a"b;c.txt'])
+def test_a_file_comes_back_byte_for_byte_under_its_own_name(store, receive, name):
+    upload = receive("file", b"\x00\xff report", filename=name)
+    answer = fetch(links.follow_link(token=upload.token, kind=Kind.FILE))
+    assert answer.status_code == 200
+    assert getattr(answer, "content_", None) or answer.content == b"\x00\xff report"
+    from django.utils.http import content_disposition_header
+
+    assert answer.headers["Content-Disposition"] == content_disposition_header(True, name)
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+
+
+def test_an_image_is_shown_inline_as_what_it_is(store, ready):
+    upload = ready()
+    answer = fetch(links.follow_link(token=upload.token, kind=Kind.IMAGE))
+    assert answer.headers["Content-Type"] == "image/png"
+    assert answer.headers["Content-Disposition"] == "inline"
+    assert answer.headers["Cache-Control"].startswith("private, max-age=")
+
+
+def test_a_head_gets_an_address_that_answers_head(store, receive):
+    upload = receive("file", b"12345")
+    url = links.follow_link(token=upload.token, kind=Kind.FILE, method="HEAD")
+    assert fetch(url, "HEAD").headers["Content-Length"] == "5"
+
+
+def test_the_address_is_the_one_a_browser_would_use(s3, receive, settings):
+    url = links.follow_link(token=receive("file", b"x").token, kind=Kind.FILE)
+    assert url.startswith(settings.AWS_S3_PUBLIC_ENDPOINT_URL)
+
+
+def test_an_image_in_the_works_says_so(store, receive):
+    with pytest.raises(StillChecking):
+        links.follow_link(token=receive("image").token, kind=Kind.IMAGE)
+
+
+def test_a_link_works_for_its_own_kind_only(store, receive):
+    with pytest.raises(UploadNotFound):
+        links.follow_link(token=receive("file", b"x").token, kind=Kind.IMAGE)
+
+
+def test_an_expired_link_is_unknown_though_its_object_is_still_there(store, receive):
+    upload = receive("file", b"x")
+    Upload.objects.update(expires_at=Now())
+    with pytest.raises(UploadNotFound):
+        links.follow_link(token=upload.token, kind=Kind.FILE)
+
+
+def test_a_rejected_image_has_no_link(store, receive):
+    from samples import picture
+    from uploads import lifecycle
+
+    upload = receive("image", picture()[:60])
+    lifecycle.make_image_safe(upload_id=upload.id)
+    with pytest.raises(UploadNotFound):
+        links.follow_link(token=upload.token, kind=Kind.IMAGE)
+
+
+@pytest.mark.parametrize(("ttl", "most"), [(900, 60), (30, 30)])
+def test_a_signature_never_outlives_its_upload(s3, receive, ttl, most):
+    url = links.follow_link(token=receive("file", b"x", ttl=ttl).token, kind=Kind.FILE)
+    query = parse_qs(urlsplit(url).query)
+    assert most - 2 <= int(query["X-Amz-Expires"][0]) <= most
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+
+
+def test_in_its_last_second_a_link_is_gone(store, receive):
+    upload = receive("file", b"x", ttl=1)
+    with pytest.raises(UploadNotFound):
+        links.follow_link(token=upload.token, kind=Kind.FILE)
+
+
+def test_a_picture_keeps_its_address_for_half_its_life(store, ready, monkeypatch):
+    ready()
+    upload = Upload.objects.with_seconds_left().get()
+    pictures = links.Pictures()
+    now = links.time.monotonic()
+    first = pictures.thumbnail_url(upload)
+    monkeypatch.setattr(links.time, "monotonic", lambda: now + 100)
+    assert pictures.thumbnail_url(upload) == first
+    monkeypatch.setattr(links.time, "monotonic", lambda: now + 200)
+    sign_again = pictures.signed[upload.thumbnail_key][1] < now + 200
+    assert sign_again
+    assert fetch(first).headers["Content-Type"] == links.THUMBNAIL_TYPE
+
+
+class TestLocalAddresses:
+    def test_a_forged_one_is_unknown(self, disk, receive):
+        url = links.follow_link(token=receive("file", b"x").token, kind=Kind.FILE)
+        assert Client().get(url[:-3] + "xyz").status_code == 404
+
+    def test_one_that_has_run_out_is_unknown(self, disk, receive, monkeypatch):
+        from uploads import storage
+
+        url = links.follow_link(token=receive("file", b"x").token, kind=Kind.FILE)
+        now = storage.time.time()
+        monkeypatch.setattr(storage.time, "time", lambda: now + 61)
+        assert Client().get(url).status_code == 404
+
+    def test_what_it_serves_cannot_run_in_the_apps_origin(self, disk, receive):
+        upload = receive("file", b"<script>alert(1)</script>", filename="a.html")
+        answer = Client().get(links.follow_link(token=upload.token, kind=Kind.FILE))
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        answer.close()

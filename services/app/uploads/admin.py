@@ -1,0 +1,57 @@
+"""Uploads for the operator: find one by its link, delete it."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from uploads.models import PurgeKey, Sweep, Upload
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """What happens to these rows is the lifecycle's: nothing is added or changed by hand."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(Upload)
+class UploadAdmin(ReadOnly):
+    """Deleting a row deletes its objects: the post_delete signal queues their keys."""
+
+    list_display = ["filename", "kind", "state", "size_bytes", "created_at", "expires_at"]
+    list_filter = ["kind", "state"]
+    search_fields = ["token", "filename", "name"]
+    search_help_text = "A link as it was shared, or a part of a name."
+    ordering = ["-created_at"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Upload], search_term: str
+    ) -> tuple[QuerySet[Upload], bool]:
+        """Of a whole link, its token is searched."""
+        token = search_term.strip().rstrip("/").rpartition("/")[2].partition("?")[0]
+        return super().get_search_results(request, queryset, token or search_term)
+
+
+@admin.register(PurgeKey)
+class PurgeKeyAdmin(ReadOnly):
+    """What waits to be deleted from storage. Deleting a key here would leave its object."""
+
+    list_display = ["key", "size_bytes", "not_before", "attempts"]
+    search_fields = ["key"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(Sweep)
+class SweepAdmin(PurgeKeyAdmin):
+    """Where a sweep that stopped says why."""
+
+    list_display = ["name", "last_ok", "last_error_at", "last_error", "backlog"]
+    search_fields = []

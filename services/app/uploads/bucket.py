@@ -1,0 +1,74 @@
+"""Whose bucket it is: the marker in it must be this database's, or nothing in it is removed.
+
+The bucket's marker and the database's are paired once, by release or the first reconcile. A fresh
+database over a bucket that holds somebody's uploads must not take them for its own leftovers, and a
+database must not delete what another installation stored in a bucket it was pointed at by mistake.
+"""
+
+import io
+import uuid
+
+from uploads.errors import BucketMismatch
+from uploads.models import OWNERS, Installation
+from uploads.storage import MARKER_KEY, storage
+
+
+def check_ours() -> None:
+    """Return where the bucket answers and its marker is ours. One request.
+
+    Raises BucketMismatch with a sentence for the sweep's row, or StorageUnavailable.
+    """
+    found = read_marker()
+    ours = Installation.objects.get().marker
+    if found is None:
+        raise BucketMismatch("The bucket has no marker. `manage.py pair_bucket` writes one.")
+    if found != str(ours):
+        raise BucketMismatch(
+            f"The bucket belongs to the installation {found}, this database is {ours}: nothing is"
+            " removed. If the bucket is right, run `manage.py pair_bucket --take`."
+        )
+
+
+def check_not_anothers() -> None:
+    """Return where the bucket answers and its marker is ours or missing.
+
+    Enough to believe that an object has vanished: who empties a bucket takes the marker as well.
+    Raises BucketMismatch or StorageUnavailable.
+    """
+    storage().check_bucket()
+    if read_marker() is not None:
+        check_ours()
+
+
+def read_marker() -> str | None:
+    """The id in the bucket, or None where the bucket is there and holds no marker."""
+    body = storage().read(MARKER_KEY, 100)
+    return None if body is None else body.decode(errors="replace").strip()
+
+
+def pair(*, take: bool = False) -> uuid.UUID:
+    """Pair the database with its bucket, and return the marker; idempotent.
+
+    A database without a marker adopts that of a bucket without uploads, and draws its own
+    otherwise. A bucket without a marker gets one only while it holds no uploads. `take` makes the
+    bucket this installation's whatever it holds: what has no row here is then removed.
+    Raises BucketMismatch or StorageUnavailable.
+    """
+    row = Installation.objects.get()
+    if row.marker is None:
+        storage().prepare()
+    found = read_marker()
+    empty = not has_uploads()
+    if row.marker is None:
+        row.marker = uuid.UUID(found) if found and empty else uuid.uuid4()
+        row.save(update_fields=["marker"])
+    if take or (found is None and empty):
+        body = io.BytesIO(str(row.marker).encode())
+        storage().put(MARKER_KEY, body, content_type="text/plain")
+    check_ours()
+    return row.marker
+
+
+def has_uploads() -> bool:
+    """Whether the bucket holds any object under a prefix of ours."""
+    return any(next(storage().list(prefix), []) for prefix in OWNERS)

@@ -1,0 +1,85 @@
+"""What can go wrong with an upload.
+
+UploadError                 one sentence for the visitor, one HTTP status
+├── InvalidUpload     422   what was sent is not allowed
+│   └── ImageRejected 422   it could not be made safe
+├── QuotaExceeded     429   there is no room; `retry_after` says when to look again
+├── RateLimited       429   too many from one address
+├── UploadNotFound    404   expired, unknown, or somebody else's
+├── BytesMissing      409   the client says complete, storage says no
+├── StillChecking     503   the worker has not made the image safe yet
+└── StorageUnavailable 503  storage did not answer, or answered with an error
+
+BucketMismatch              the bucket belongs to another installation: nothing is removed
+TooMuchToRemove             one reconcile would remove more than a fifth: nothing is removed
+"""
+
+
+class UploadError(Exception):
+    """Its first argument is the sentence that the visitor reads."""
+
+    status = 500
+    retry_after: int | None = None  # seconds
+
+    @property
+    def sentence(self) -> str:
+        """What the visitor reads."""
+        return str(self.args[0])
+
+
+class InvalidUpload(UploadError):
+    """What was sent is not allowed."""
+
+    status = 422
+
+
+class ImageRejected(InvalidUpload):
+    """The image could not be made safe; the sentence says why."""
+
+
+class QuotaExceeded(UploadError):
+    """There is no room now."""
+
+    status = 429
+
+    def __init__(self, sentence: str, *, retry_after: int) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class RateLimited(QuotaExceeded):
+    """Too many uploads from one address."""
+
+
+class UploadNotFound(UploadError):
+    """Expired, unknown, or another visitor's: nobody is told which."""
+
+    status = 404
+
+
+class BytesMissing(UploadError):
+    """The client says that the bytes are there, and they are not."""
+
+    status = 409
+
+
+class StillChecking(UploadError):
+    """The worker has not made the image safe yet."""
+
+    status = 503
+    retry_after = 1
+
+
+class StorageUnavailable(UploadError):
+    """Storage did not answer, or answered with an error."""
+
+    status = 503
+    retry_after = 30
+
+
+class BucketMismatch(Exception):
+    """The bucket's marker is not this installation's, so nothing in it may be removed."""
+
+
+class TooMuchToRemove(Exception):
+    """One reconcile would remove so much that it is rather mistaken."""

@@ -1,0 +1,378 @@
+"""What happens to an upload between its claim and its discard.
+
+Every rule about a row and its objects is here or in `uploads.sweeps`; nothing here knows of HTTP
+or Celery. Times are written and compared by Postgres. No transaction stays open while storage is
+asked, and every change of an owner's set first takes the owner's lock.
+"""
+
+import tempfile
+import uuid
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from uploads import images, limits
+from uploads.errors import (
+    BytesMissing,
+    ImageRejected,
+    InvalidUpload,
+    QuotaExceeded,
+    UploadError,
+    UploadNotFound,
+)
+from uploads.models import Installation, Kind, Moment, State, Upload
+from uploads.storage import storage
+
+TICKET_LIFE = timedelta(minutes=5)
+SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
+RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of an image is told again
+# The worker is killed at the hard time limit of its task, which ends before the lease does.
+IMAGE_TIME_LIMIT = 60  # seconds
+IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
+IMAGE_ATTEMPTS = 3
+BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
+
+
+# --- Arriving ------------------------------------------------------------------------------------
+
+
+def owner_for(visitor: uuid.UUID) -> uuid.UUID:
+    """Whose set a visitor's uploads belong to: their own, or the shared board's."""
+    return BOARD if settings.SHARED_BOARD else visitor
+
+
+def claim_upload(
+    *,
+    owner: uuid.UUID,
+    kind: Kind,
+    filename: str,
+    size_bytes: int,
+    name: str = "",
+    ttl: int | None = None,
+) -> Upload:
+    """A pending row, counted against both quotas, written before any byte is stored.
+
+    `ttl` in seconds; UPLOAD_TTL where None. Raises InvalidUpload or QuotaExceeded.
+    """
+    limits.check_size(kind, size_bytes)
+    filename = limits.check_filename(filename)
+    name = limits.check_name(name)
+    life = limits.check_ttl(ttl)
+    patience = TICKET_LIFE + timedelta(seconds=size_bytes / SLOWEST_LINE)
+    with transaction.atomic():
+        lock_owner(owner)
+        check_visitor_quota(owner)
+        reserve_bytes(size_bytes)
+        return Upload.objects.create(
+            owner=owner,
+            kind=kind,
+            filename=filename,
+            size_bytes=size_bytes,
+            name=name,
+            ttl=life,
+            deadline=Now() + patience,
+        )
+
+
+def receive_upload(
+    *,
+    owner: uuid.UUID,
+    kind: Kind,
+    content: IO[bytes],
+    filename: str,
+    size_bytes: int,
+    name: str = "",
+    ttl: int | None = None,
+) -> Upload:
+    """An upload whose bytes come through the app: claimed, stored, completed.
+
+    Raises UploadError, after which nothing of it stays. A process that dies in the middle leaves a
+    pending row, whose deadline discards it.
+    """
+    upload = claim_upload(
+        owner=owner, kind=kind, filename=filename, size_bytes=size_bytes, name=name, ttl=ttl
+    )
+    try:
+        storage().put(upload.incoming_key, content, content_type="application/octet-stream")
+        return complete_upload(upload_id=upload.id, owner=owner)
+    except UploadError:
+        discard_uploads(ids=[upload.id])
+        raise
+
+
+def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
+    """The upload, `checking` or `ready`, as storage shows its bytes to be; repeated: the same.
+
+    Two requests to storage. Raises UploadNotFound, BytesMissing where nothing has arrived, or
+    InvalidUpload, after which the upload is discarded.
+    """
+    upload = Upload.objects.filter(id=upload_id, owner=owner).first()
+    if upload is None:
+        raise UploadNotFound("There is no such upload.")
+    if upload.state != State.PENDING:
+        return upload
+    try:
+        content_type = look_at_bytes(upload)
+    except InvalidUpload:
+        discard_uploads(ids=[upload.id])
+        raise
+    with transaction.atomic():
+        lock_owner(owner)
+        upload = lock_upload(upload_id)
+        if upload is None:
+            raise UploadNotFound("The upload took too long and was discarded.")
+        if upload.state == State.PENDING:
+            upload.content_type = content_type
+            upload.deadline = None
+            upload.expires_at = Now() + upload.ttl
+            upload.state = State.READY
+            if upload.kind == Kind.IMAGE:
+                upload.state = State.CHECKING
+                upload.lease_until = Now() + RETELL_AFTER
+            upload.save()
+    upload.refresh_from_db()
+    return upload
+
+
+def look_at_bytes(upload: Upload) -> str:
+    """The content type of what has been stored, whose size must be the one claimed.
+
+    Raises BytesMissing or InvalidUpload.
+    """
+    stored = storage().head(upload.incoming_key)
+    if stored is None:
+        raise BytesMissing("The bytes of this upload have not arrived.")
+    if stored.size_bytes != upload.size_bytes:
+        raise InvalidUpload(
+            f"{stored.size_bytes} bytes arrived, {upload.size_bytes} were announced."
+        )
+    if upload.kind == Kind.FILE:
+        return "application/octet-stream"
+    head = storage().read(upload.incoming_key, limits.HEAD_BYTES)
+    return limits.check_image_head(head or b"")
+
+
+# --- Making an image safe -------------------------------------------------------------------------
+
+
+def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
+    """The image's new state; None where there was nothing to do: it is gone, done or in hand.
+
+    Raises StorageUnavailable, after which a sweep tells a worker again.
+    """
+    upload = lease_image(upload_id)
+    if upload is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="s3tasks-") as folder:
+        source = Path(folder, "incoming")
+        if not storage().fetch(upload.incoming_key, source):
+            return None  # vanished: reconcile's to judge
+        # Counted before decoding, which is what may kill this process.
+        Upload.objects.filter(id=upload.id, lease=upload.lease).update(attempts=F("attempts") + 1)
+        try:
+            safe = images.make_safe(source, Path(folder), max_pixels=settings.MAX_IMAGE_PIXELS)
+        except ImageRejected as error:
+            return reject_image(upload, error.sentence)
+        put_file(upload.thumbnail_key, safe.thumbnail, safe.thumbnail_content_type)
+        put_file(upload.served_key, safe.image, safe.content_type)
+        return finish_image(upload, safe)
+
+
+def put_file(key: str, path: Path, content_type: str) -> None:
+    """Store the file under the key."""
+    with path.open("rb") as content:
+        storage().put(key, content, content_type=content_type)
+
+
+def lease_image(upload_id: uuid.UUID) -> Upload | None:
+    """The image, leased to this run of the worker, or None where it is gone, done or in hand.
+
+    One that has had its attempts is rejected: it killed the worker each time.
+    """
+    with transaction.atomic():
+        upload = (
+            Upload.objects.live()
+            .filter(id=upload_id, state=State.CHECKING)
+            .exclude(lease__isnull=False, lease_until__gt=Now())
+            .select_for_update(skip_locked=True)
+            .first()
+        )
+        if upload is None:
+            return None
+        upload.lease = uuid.uuid4()
+        Upload.objects.filter(id=upload_id).update(
+            lease=upload.lease, lease_until=Now() + IMAGE_LEASE
+        )
+    if upload.attempts >= IMAGE_ATTEMPTS:
+        reject_image(upload, "It could not be processed: it stopped the worker three times.")
+        return None
+    return upload
+
+
+def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
+    """Turn the image `ready`; None where it was discarded, or leased to another run, meanwhile.
+
+    What this run stored is then the other run's, or has no row: its keys are queued.
+    """
+    incoming_bytes = upload.size_bytes
+    size_bytes = safe.image.stat().st_size
+    with transaction.atomic():
+        lock_owner(upload.owner)
+        row = lock_upload(upload.id)
+        if row is None:
+            queue_keys(upload, counted=False)
+            return None
+        if row.state != State.CHECKING or row.lease != upload.lease:
+            return None
+        row.state = State.READY
+        row.size_bytes = size_bytes
+        row.content_type = safe.content_type
+        row.lease = row.lease_until = None
+        queue_key(upload.incoming_key, size_bytes=incoming_bytes)
+        Installation.objects.update(used_bytes=F("used_bytes") + size_bytes)
+        row.save()  # the signal discards what this image pushes out
+    return State.READY
+
+
+def reject_image(upload: Upload, reason: str) -> State | None:
+    """Leave the row as a notice until it expires, and queue its keys; None where it is gone."""
+    with transaction.atomic():
+        lock_owner(upload.owner)
+        row = lock_upload(upload.id)
+        if row is None or row.state != State.CHECKING or row.lease != upload.lease:
+            return None
+        row.state = State.REJECTED
+        row.reason = reason[: Upload._meta.get_field("reason").max_length]
+        row.lease = row.lease_until = None
+        queue_keys(row, counted=True)
+        row.save()
+    return State.REJECTED
+
+
+def keep_latest_images(*, owner: uuid.UUID) -> int:
+    """Discard the owner's ready images beyond IMAGES_KEPT, the newest stay; how many went."""
+    with transaction.atomic():
+        lock_owner(owner)
+        ready = Upload.objects.live().filter(owner=owner, kind=Kind.IMAGE, state=State.READY)
+        surplus = ready.order_by("-created_at", "-id").values_list("id", flat=True)
+        return discard_uploads(ids=list(surplus[settings.IMAGES_KEPT :]))
+
+
+# --- Going ---------------------------------------------------------------------------------------
+
+
+def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
+    """Discard one of the owner's; raises UploadNotFound where it is not theirs or gone."""
+    with transaction.atomic():
+        lock_owner(owner)
+        mine = Upload.objects.filter(id=upload_id, owner=owner).values_list("id", flat=True)
+        if not discard_uploads(ids=list(mine)):
+            raise UploadNotFound("There is no such upload.")
+
+
+def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
+    """Discard all of the owner's of one kind; how many went."""
+    with transaction.atomic():
+        lock_owner(owner)
+        mine = Upload.objects.filter(owner=owner, kind=kind).values_list("id", flat=True)
+        return discard_uploads(ids=list(mine))
+
+
+# Which keys an upload may have, and which of them gives its bytes back to the total quota. A
+# rejected image's were given back with the keys that its rejection queued.
+QUEUE_KEYS = """
+    INSERT INTO uploads_purgekey (key, size_bytes, not_before, attempts)
+    SELECT prefix || '/' || gone.id,
+           CASE WHEN counts AND gone.state <> 'rejected' THEN gone.size_bytes ELSE 0 END,
+           statement_timestamp(), 0
+      FROM gone
+      JOIN (VALUES ('file', 'files', true), ('image', 'images', true),
+                   ('image', 'incoming', false), ('image', 'thumbs', false)
+           ) AS home (kind, prefix, counts) USING (kind)
+     ORDER BY 1
+        ON CONFLICT (key) DO NOTHING
+"""
+
+
+def discard_uploads(*, ids: list[uuid.UUID]) -> int:
+    """The rows go and their keys enter the purge queue, in one statement; how many went.
+
+    Past the signals, so that a thousand cost what one does.
+    """
+    if not ids:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH gone AS (
+                DELETE FROM uploads_upload WHERE id = ANY(%s) RETURNING id, kind, state, size_bytes
+            ), queued AS ({QUEUE_KEYS})
+            SELECT count(*) FROM gone
+            """,  # noqa: S608  our own words
+            [ids],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def queue_keys(upload: Upload, *, counted: bool) -> None:
+    """Queue all keys that the upload may have; `counted`: its bytes are still in the quota."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH gone (id, kind, state, size_bytes) AS (VALUES (%s::uuid, %s, %s, %s::bigint))
+            {QUEUE_KEYS}
+            """,  # noqa: S608  our own words
+            [upload.id, upload.kind, "" if counted else State.REJECTED, upload.size_bytes],
+        )
+
+
+def queue_key(key: str, *, size_bytes: int) -> None:
+    """Queue one key, whose deletion gives `size_bytes` back to the total quota."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO uploads_purgekey (key, size_bytes, not_before, attempts)"
+            " VALUES (%s, %s, statement_timestamp(), 0) ON CONFLICT (key) DO NOTHING",
+            [key, size_bytes],
+        )
+
+
+# --- Locks and quotas -----------------------------------------------------------------------------
+
+
+def lock_owner(owner: uuid.UUID) -> None:
+    """Wait until this transaction alone may change the owner's set; held until it ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [owner.int % 2**63])
+
+
+def lock_upload(upload_id: uuid.UUID) -> Upload | None:
+    """The row, locked until the transaction ends."""
+    return Upload.objects.select_for_update().filter(id=upload_id).first()
+
+
+def check_visitor_quota(owner: uuid.UUID, now: Moment | None = None) -> None:
+    """Raise QuotaExceeded where the owner has MAX_VISITOR_UPLOADS; needs the owner's lock."""
+    counted = Upload.objects.filter(owner=owner).counted(now)
+    if counted.count() >= settings.MAX_VISITOR_UPLOADS:
+        raise QuotaExceeded(
+            f"At most {settings.MAX_VISITOR_UPLOADS} uploads can be kept at the same time. "
+            "Delete some, or wait until they expire.",
+            retry_after=60,
+        )
+
+
+def reserve_bytes(size_bytes: int) -> None:
+    """Claim bytes of the total; the purge gives them back. Raises QuotaExceeded."""
+    claimed = Installation.objects.filter(
+        used_bytes__lte=settings.MAX_TOTAL_BYTES - size_bytes
+    ).update(used_bytes=F("used_bytes") + size_bytes)
+    if not claimed:
+        raise QuotaExceeded(
+            "There is no room for this upload at the moment. Please try again in a few minutes.",
+            retry_after=60,
+        )

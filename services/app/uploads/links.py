@@ -1,0 +1,66 @@
+"""Where a share link and a picture on a page lead: signed addresses of storage.
+
+A signature never outlives its upload. Pictures are signed once and the address remembered for half
+its life, so that a browser can cache them.
+"""
+
+import time
+from functools import cache
+
+from uploads.errors import StillChecking, UploadNotFound
+from uploads.images import THUMBNAIL_TYPE
+from uploads.models import Kind, State, Upload
+from uploads.storage import Method, storage
+
+LINK_LIFE = 60  # seconds
+PICTURE_LIFE = 5 * 60  # seconds
+REMEMBERED_MAX = 10_000  # addresses
+
+
+def follow_link(*, token: str, kind: Kind, method: Method = "GET") -> str:
+    """The signed address behind a share link: an image is shown, a file downloaded.
+
+    Raises UploadNotFound where it is expired or unknown, StillChecking while an image is not safe.
+    """
+    upload = Upload.objects.live().with_seconds_left().filter(token=token, kind=kind).first()
+    if upload is None or upload.state == State.REJECTED or upload.seconds_left < 1:
+        raise UploadNotFound("This link has expired, or it never existed.")
+    if upload.state == State.CHECKING:
+        raise StillChecking("This image is still being checked.")
+    return storage().url(
+        upload.served_key,
+        seconds=min(LINK_LIFE, int(upload.seconds_left)),
+        method=method,
+        content_type=upload.content_type,
+        download_as=upload.filename if kind == Kind.FILE else None,
+    )
+
+
+class Pictures:
+    """The addresses of thumbnails that this process signed."""
+
+    def __init__(self) -> None:
+        self.signed: dict[str, tuple[str, float]] = {}
+
+    def thumbnail_url(self, upload: Upload) -> str | None:
+        """The thumbnail's signed address; None while the image is not ready, or in its last second.
+
+        Takes an upload that was read `with_seconds_left`.
+        """
+        if upload.state != State.READY or upload.kind != Kind.IMAGE or upload.seconds_left < 1:
+            return None
+        key, now = upload.thumbnail_key, time.monotonic()
+        url, until = self.signed.get(key, ("", 0.0))
+        if until <= now:
+            seconds = min(PICTURE_LIFE, int(upload.seconds_left))
+            url = storage().url(key, seconds=seconds, content_type=THUMBNAIL_TYPE, download_as=None)
+            if len(self.signed) >= REMEMBERED_MAX:
+                self.signed.clear()
+            self.signed[key] = (url, now + seconds / 2)
+        return url
+
+
+@cache
+def pictures() -> Pictures:
+    """The one of this process."""
+    return Pictures()

@@ -1,0 +1,217 @@
+"""The tables: uploads, keys to purge, sweeps, and the installation itself."""
+
+import secrets
+import uuid
+from datetime import datetime
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, Extract, Now
+
+# A moment: an expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
+Moment = datetime | Combinable
+
+
+class Kind(models.TextChoices):
+    """What an upload is; it decides the page, the limits and the keys."""
+
+    IMAGE = "image"
+    FILE = "file"
+
+
+class State(models.TextChoices):
+    """How far an upload has come."""
+
+    PENDING = "pending"  # no bytes known yet
+    CHECKING = "checking"  # an image that the worker has not made safe yet
+    READY = "ready"  # shown and shared
+    REJECTED = "rejected"  # could not be made safe: a notice, until it expires
+
+
+def new_token() -> str:
+    """128 random bits for a link, in 22 characters that need no quoting."""
+    return secrets.token_urlsafe(16)
+
+
+class UploadQuerySet(models.QuerySet["Upload"]):
+    """Reads, named."""
+
+    def live(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Those whose bytes came and whose time has not run out: all that anybody may see."""
+        return self.filter(expires_at__gt=now or Now())
+
+    def counted(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Those that a visitor's quota counts: live or still pending, not rejected."""
+        moment = now or Now()
+        return self.exclude(state=State.REJECTED).filter(
+            Q(expires_at__gt=moment) | Q(deadline__gt=moment)
+        )
+
+    def due(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Those to discard: expired, or never completed in time."""
+        moment = now or Now()
+        return self.filter(Q(expires_at__lte=moment) | Q(state=State.PENDING, deadline__lte=moment))
+
+    def unattended(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Images to be made safe of which no worker was told lately, and none holds a lease."""
+        moment = now or Now()
+        return self.live(moment).filter(state=State.CHECKING, lease_until__lte=moment)
+
+    def with_seconds_left(self) -> "UploadQuerySet":
+        """With `seconds_left` on each: a float, what remains of its life by Postgres's clock."""
+        left = Extract(F("expires_at") - Now(), "epoch")
+        seconds = Cast(left, models.FloatField())
+        return self.annotate(seconds_left=seconds)  # type: ignore[no-redef]  # declared below
+
+    def with_object_under(self, prefix: str) -> "UploadQuerySet":
+        """Those that may own an object under the storage prefix `incoming`, `images`, ….
+
+        Expired ones count: until they are discarded, their objects are theirs.
+        """
+        kind, states = OWNERS[prefix]
+        return self.filter(kind=kind, state__in=states)
+
+
+class Upload(models.Model):
+    """One row; its objects in storage, whose keys are functions of its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=8, choices=Kind)
+    state = models.CharField(max_length=8, choices=State, default=State.PENDING)
+    owner = models.UUIDField(help_text="The visitor's random id; on a shared board, the board's.")
+    token = models.CharField(max_length=22, unique=True, default=new_token, editable=False)
+    name = models.CharField(max_length=100, blank=True, help_text="As the visitor calls it.")
+    filename = models.CharField(max_length=255)
+    size_bytes = models.BigIntegerField(help_text="As claimed while pending; then as stored.")
+    content_type = models.CharField(max_length=100, blank=True, help_text="By its bytes.")
+    reason = models.CharField(max_length=200, blank=True, help_text="Why it was rejected.")
+    ttl = models.DurationField(help_text="How long it lives from when its bytes are there.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    deadline = models.DateTimeField(
+        null=True, blank=True, help_text="While pending: discarded when nobody completes it."
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="How often the worker began to make it safe."
+    )
+    lease = models.UUIDField(
+        null=True, blank=True, help_text="While checking: which run of the worker has it in hand."
+    )
+    lease_until = models.DateTimeField(
+        null=True, blank=True, help_text="While checking: until then nobody is told of it again."
+    )
+
+    seconds_left: float  # where it was read `with_seconds_left`
+
+    objects = UploadQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["expires_at"], name="upload_expires_at"),
+            models.Index(fields=["owner", "kind", "created_at"], name="upload_owner"),
+            models.Index(
+                fields=["deadline"], name="upload_deadline", condition=Q(state=State.PENDING)
+            ),
+            models.Index(
+                fields=["lease_until"], name="upload_checking", condition=Q(state=State.CHECKING)
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="upload_pending_has_a_deadline_instead_of_expires_at",
+                condition=Q(state=State.PENDING, deadline__isnull=False, expires_at__isnull=True)
+                | (Q(deadline__isnull=True, expires_at__isnull=False) & ~Q(state=State.PENDING)),
+            ),
+            models.CheckConstraint(name="upload_kind", condition=Q(kind__in=Kind.values)),
+            models.CheckConstraint(name="upload_state", condition=Q(state__in=State.values)),
+            models.CheckConstraint(
+                name="upload_only_images_are_checked",
+                condition=Q(kind=Kind.IMAGE) | Q(state__in=[State.PENDING, State.READY]),
+            ),
+            models.CheckConstraint(name="upload_size", condition=Q(size_bytes__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} ({self.state})"
+
+    @property
+    def incoming_key(self) -> str:
+        """Where the bytes arrive: an image's under `incoming/`, which nothing serves."""
+        return f"incoming/{self.id}" if self.kind == Kind.IMAGE else f"files/{self.id}"
+
+    @property
+    def served_key(self) -> str:
+        """Where its link leads."""
+        return f"images/{self.id}" if self.kind == Kind.IMAGE else f"files/{self.id}"
+
+    @property
+    def thumbnail_key(self) -> str:
+        """An image's small picture."""
+        return f"thumbs/{self.id}"
+
+
+# Who may own an object under each storage prefix. An object there whose row is none of these has
+# nobody who will delete it: reconcile does.
+OWNERS: dict[str, tuple[Kind, list[State]]] = {
+    "files": (Kind.FILE, [State.PENDING, State.READY]),
+    "images": (Kind.IMAGE, [State.CHECKING, State.READY]),
+    "incoming": (Kind.IMAGE, [State.PENDING, State.CHECKING]),
+    "thumbs": (Kind.IMAGE, [State.CHECKING, State.READY]),
+}
+
+
+class PurgeKeyQuerySet(models.QuerySet["PurgeKey"]):
+    """Reads, named."""
+
+    def due(self, now: Moment | None = None) -> "PurgeKeyQuerySet":
+        """Keys to delete from storage now."""
+        return self.filter(not_before__lte=now or Now())
+
+
+class PurgeKey(models.Model):
+    """One key to delete from storage; forgotten once storage says that it is gone."""
+
+    key = models.CharField(max_length=200, primary_key=True)
+    size_bytes = models.BigIntegerField(
+        default=0, help_text="What its deletion gives back to the total quota."
+    )
+    not_before = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveIntegerField(default=0)
+
+    objects = PurgeKeyQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["not_before"], name="purgekey_not_before")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Sweep(models.Model):
+    """What each sweep says of its last runs: the place to look when something is left over."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    last_ok = models.DateTimeField(null=True)
+    last_error_at = models.DateTimeField(null=True)
+    last_error = models.TextField(blank=True)
+    backlog = models.BigIntegerField(default=0, help_text="What the last run left for the next.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Installation(models.Model):
+    """One row: who this database is to its bucket, and how many bytes are claimed of the total."""
+
+    ROW = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ROW)
+    marker = models.UUIDField(null=True, help_text="What the bucket's marker must say.")
+    used_bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="installation_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return str(self.marker)

@@ -1,0 +1,147 @@
+"""Whether an upload's object is still there. One that has vanished takes its row along.
+
+The page's own check asks storage for the few uploads that a page shows, at once and briefly. When
+storage does not answer, everything is shown: no answer is not an absence.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+
+from django.db import connections, transaction
+
+from uploads import bucket
+from uploads.errors import BucketMismatch, StorageUnavailable
+from uploads.lifecycle import discard_uploads
+from uploads.models import State, Upload
+from uploads.storage import storage
+
+log = logging.getLogger(__name__)
+
+# The state in which a row's object under a prefix is known to be there.
+SETTLED = {
+    "files": State.READY,
+    "images": State.READY,
+    "incoming": State.CHECKING,
+    "thumbs": State.READY,
+}
+CHECKS_AT_ONCE = 8  # requests to storage
+PAGE_WAITS = 1.0  # seconds, for all checks of a page together
+REMEMBERED = 30.0  # seconds that a found object is not looked for again
+SILENCE = 10.0  # seconds without checks after storage did not answer
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A row whose object was not seen where it should be."""
+
+    id: uuid.UUID
+    prefix: str
+
+    @property
+    def key(self) -> str:
+        """The key that was not seen."""
+        return f"{self.prefix}/{self.id}"
+
+
+def discard_vanished(suspects: list[Suspect]) -> int:
+    """Discard those whose object is gone: HEAD says so, and the bucket answers; how many went.
+
+    The caller has made sure that the bucket is not another's. Raises StorageUnavailable.
+    """
+    with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
+        heads = pool.map(lambda suspect: storage().head(suspect.key), suspects)
+        gone = [suspect for suspect, head in zip(suspects, heads, strict=True) if head is None]
+    total = 0
+    for prefix in {suspect.prefix for suspect in gone}:
+        with transaction.atomic():
+            # In the state that owns the key: an image that turned ready has no incoming object.
+            ids = Upload.objects.filter(
+                id__in=[suspect.id for suspect in gone if suspect.prefix == prefix],
+                state=SETTLED[prefix],
+            ).select_for_update()
+            total += discard_uploads(ids=list(ids.values_list("id", flat=True)))
+    return total
+
+
+class PageCheck:
+    """What this process remembers of the objects that its pages showed."""
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="page-check")
+        self.found_until: dict[Suspect, float] = {}
+        self.silent_until = 0.0
+
+    def present(self, uploads: list[Upload]) -> list[Upload]:
+        """Those that have not vanished, after at most PAGE_WAITS.
+
+        One request to storage for each that was not found in the last REMEMBERED seconds.
+        """
+        now = time.monotonic()
+        self.found_until = {s: until for s, until in list(self.found_until.items()) if until > now}
+        wanted = {upload.id: suspect for upload in uploads if (suspect := home_of(upload))}
+        asked = [s for s in wanted.values() if s not in self.found_until]
+        if not asked or now < self.silent_until:
+            return uploads
+        vanished = self._ask(asked, until=now + PAGE_WAITS)
+        return [upload for upload in uploads if wanted.get(upload.id) not in vanished]
+
+    def _ask(self, suspects: list[Suspect], *, until: float) -> set[Suspect]:
+        """Those that storage says are not there, in a bucket that is there and not another's."""
+        checks = {self.pool.submit(storage().exists_quickly, s.key): s for s in suspects}
+        missing = set()
+        for check in self._answered(checks, until):
+            if check.exception() is not None:
+                self._fall_silent()
+            elif check.result():
+                self.found_until[checks[check]] = time.monotonic() + REMEMBERED
+            else:
+                missing.add(checks[check])
+        if not missing:
+            return set()
+        removal = self.pool.submit(remove_vanished, list(missing))
+        answered = self._answered([removal], until)
+        return missing if answered and removal.result() else set()
+
+    def _answered(self, checks: Iterable[Future[bool]], until: float) -> set[Future[bool]]:
+        """Those that answered in time; the others are given up."""
+        done, late = wait(checks, timeout=max(0.0, until - time.monotonic()))
+        if late:
+            self._fall_silent()
+        for check in late:
+            check.cancel()
+        return done
+
+    def _fall_silent(self) -> None:
+        self.silent_until = time.monotonic() + SILENCE
+
+
+@cache
+def page_check() -> PageCheck:
+    """The one of this process, made after the fork."""
+    return PageCheck()
+
+
+def home_of(upload: Upload) -> Suspect | None:
+    """Where the upload's object is in its state; None where it has none."""
+    for prefix in (upload.served_key, upload.incoming_key):
+        if SETTLED[prefix.partition("/")[0]] == upload.state:
+            return Suspect(upload.id, prefix.partition("/")[0])
+    return None
+
+
+def remove_vanished(suspects: list[Suspect]) -> bool:
+    """Discard those that have vanished, in a thread of the pool; whether they may be hidden."""
+    try:
+        bucket.check_not_anothers()
+        discard_vanished(suspects)
+    except (BucketMismatch, StorageUnavailable) as error:
+        log.warning("vanished uploads stay: %s", error)
+        return False
+    finally:
+        connections.close_all()
+    return True

@@ -1,0 +1,344 @@
+"""What runs by the clock: expire, purge, reconcile. Each may run twice, late, or be killed.
+
+A sweep leaves one row in `Sweep`, which says when it last did well, or what stopped it.
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from django.db import connection, transaction
+from django.db.models import F, IntegerField, Sum, Value
+from django.db.models.functions import Least, Now, Power
+
+from uploads import bucket
+from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
+from uploads.lifecycle import RETELL_AFTER, discard_uploads, queue_key
+from uploads.models import (
+    OWNERS,
+    Installation,
+    Moment,
+    PurgeKey,
+    State,
+    Sweep,
+    Upload,
+    UploadQuerySet,
+)
+from uploads.presence import SETTLED, Suspect, discard_vanished
+from uploads.storage import DELETE_MAX, StoredObject, storage
+
+BATCH = 1000  # rows a transaction
+RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried again
+TELL_MAX = 100  # images told of again in one tick
+# Longer than one DeleteObjects may take with its timeouts and its retry.
+PURGE_LEASE = timedelta(seconds=30)
+PURGE_BACKOFF_MAX = 2**5  # leases, for a key that storage will not delete
+
+# What is younger may be in motion.
+GRACE = timedelta(seconds=60)
+# One pass removes at most a fifth, unless that is fewer than this many: a loss that large is
+# rather a wrong bucket or a broken listing than the truth.
+ALARM_ABOVE = 100
+ALARM_SHARE = 5
+# And never more than this many at once, so that memory does not grow with the bucket.
+REMOVE_MAX = 10_000
+
+
+# --- What is due ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a tick found to do."""
+
+    expire: bool
+    purge: bool
+    images: list[uuid.UUID]
+
+
+def look(now: Moment | None = None) -> Due:
+    """What is due; the images found count as told, so that the next tick does not repeat it."""
+    moment = now or Now()
+    return Due(
+        expire=Upload.objects.due(moment).exists(),
+        purge=PurgeKey.objects.due(moment).exists() and not failed_lately("purge"),
+        images=tell_again(moment),
+    )
+
+
+def tell_again(now: Moment) -> list[uuid.UUID]:
+    """The images that a worker should be told of again."""
+    with transaction.atomic():
+        forgotten = Upload.objects.unattended(now).order_by("lease_until")
+        ids = list(
+            forgotten.select_for_update(skip_locked=True).values_list("id", flat=True)[:TELL_MAX]
+        )
+        Upload.objects.filter(id__in=ids).update(lease=None, lease_until=Now() + RETELL_AFTER)
+    return ids
+
+
+# --- Expire --------------------------------------------------------------------------------------
+
+
+def expire(now: Moment | None = None) -> int:
+    """Discard what is past its time; how many went."""
+    total = 0
+    with reporting("expire"):
+        while gone := expire_batch(now or Now()):
+            total += gone
+    return total
+
+
+def expire_batch(now: Moment) -> int:
+    """Discard up to BATCH that are due and that nobody else has in hand."""
+    with transaction.atomic():
+        due = Upload.objects.due(now).order_by("expires_at")
+        ids = due.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH]
+        return discard_uploads(ids=list(ids))
+
+
+# --- Purge ---------------------------------------------------------------------------------------
+
+
+def purge(now: Moment | None = None) -> int:
+    """Delete the queued keys that are due from storage, and forget them; how many went.
+
+    Stops, and says so in its row, where the bucket is not ours or does not answer.
+    """
+    total = 0
+    with reporting("purge"):
+        while PurgeKey.objects.due(now).exists():
+            bucket.check_ours()
+            keys = lease_keys(now or Now())
+            errors = storage().delete(keys) if keys else {}
+            total += forget_keys([key for key in keys if key not in errors])
+    return total
+
+
+def lease_keys(now: Moment) -> list[str]:
+    """Up to DELETE_MAX due keys, put off in case this process dies before it can forget them.
+
+    Each attempt puts a key off for twice as long as the one before.
+    """
+    with transaction.atomic():
+        due = PurgeKey.objects.due(now).order_by("not_before")
+        keys = list(
+            due.select_for_update(skip_locked=True).values_list("key", flat=True)[:DELETE_MAX]
+        )
+        leases = Least(Power(2, F("attempts")), PURGE_BACKOFF_MAX, output_field=IntegerField())
+        PurgeKey.objects.filter(key__in=keys).update(
+            not_before=Now() + Value(PURGE_LEASE) * leases, attempts=F("attempts") + 1
+        )
+    return keys
+
+
+def forget_keys(keys: list[str]) -> int:
+    """The keys are gone from storage: drop them and give their bytes back; how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            WITH gone AS (
+                DELETE FROM uploads_purgekey WHERE key = ANY(%s) RETURNING size_bytes
+            ), released AS (
+                UPDATE uploads_installation
+                   SET used_bytes = greatest(0, used_bytes - (SELECT sum(size_bytes) FROM gone))
+                 WHERE EXISTS (SELECT FROM gone WHERE size_bytes > 0)
+            )
+            SELECT count(*) FROM gone
+            """,
+            [keys],
+        )
+        return int(cursor.fetchone()[0])
+
+
+# --- Reconcile -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Reconciled:
+    """What one reconcile saw, and what it removed."""
+
+    rows: int = 0
+    objects: int = 0
+    vanished: int = 0
+    orphaned: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts, by name."""
+        return asdict(self)
+
+
+def reconcile(now: datetime | None = None) -> Reconciled | None:
+    """Hold rows and storage against each other, both ways; None where another run is at it.
+
+    Stops, and says so in its row, where the bucket is not ours or does not answer, or where one
+    pass would remove too much.
+    """
+    with alone() as mine:
+        if not mine:
+            return None
+        with reporting("reconcile"):
+            bucket.pair()
+            settled_before = (now or database_clock()) - GRACE
+            done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
+            orphans = Candidates[str]()
+            suspects = Candidates[Suspect]()
+            for prefix in OWNERS:
+                for page, window in walk(prefix, settled_before):
+                    done.objects += len(page)
+                    orphans.add(find_orphans(prefix, page, settled_before))
+                    suspects.add(find_suspects(prefix, page, window))
+            orphans.refuse_too_many("objects", done.objects)
+            suspects.refuse_too_many("rows", done.rows)
+            done.vanished = discard_vanished(suspects.kept)
+            for key in orphans.kept:
+                queue_key(key, size_bytes=0)
+            done.orphaned = len(orphans.kept)
+            recount_bytes()
+        return done
+
+
+@contextmanager
+def alone() -> Iterator[bool]:
+    """Whether no other reconcile runs; held by this database session until the block ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(1, 1)")
+        mine = bool(cursor.fetchone()[0])
+    try:
+        yield mine
+    finally:
+        if mine:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(1, 1)")
+
+
+def database_clock() -> datetime:
+    """Postgres's time: the clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def walk(
+    prefix: str, settled_before: datetime
+) -> Iterator[tuple[list[StoredObject], UploadQuerySet]]:
+    """The prefix's objects a page at a time, and beside each page the settled rows whose ids lie
+    in its range, so that both sides are walked once and neither is held in memory."""
+    rows = Upload.objects.filter(
+        kind=OWNERS[prefix][0], state=SETTLED[prefix], created_at__lte=settled_before
+    )
+    for page in storage().list(prefix):
+        last = max((i for i in map(id_of, page) if i), default=None)
+        if last is None:
+            yield page, rows.none()
+        else:
+            yield page, rows.filter(id__lte=last)
+            rows = rows.filter(id__gt=last)
+    yield [], rows
+
+
+def id_of(stored: StoredObject) -> uuid.UUID | None:
+    """The upload whose object this would be, or None where no upload has such a key."""
+    name = stored.key.partition("/")[2]
+    try:
+        upload_id = uuid.UUID(name)
+    except ValueError:
+        return None
+    return upload_id if str(upload_id) == name else None
+
+
+def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime) -> list[str]:
+    """The keys of the page that no row may own. Rows are looked up after the listing: a row is
+    written before its object, so an object that has none then has nobody."""
+    old = [stored for stored in page if stored.modified_at <= settled_before]
+    ids = [i for i in map(id_of, old) if i]
+    owned = set(
+        Upload.objects.with_object_under(prefix).filter(id__in=ids).values_list("id", flat=True)
+    )
+    return [stored.key for stored in old if id_of(stored) not in owned]
+
+
+def find_suspects(
+    prefix: str, page: list[StoredObject], window: UploadQuerySet
+) -> Iterator[Suspect]:
+    """The rows of the window whose objects are not on the page."""
+    listed = {id_of(stored) for stored in page}
+    for upload_id in window.values_list("id", flat=True).iterator(chunk_size=BATCH):
+        if upload_id not in listed:
+            yield Suspect(upload_id, prefix)
+
+
+T = TypeVar("T")
+
+
+class Candidates(Generic[T]):
+    """What one pass would remove: all are counted, the first REMOVE_MAX are kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[T] = []
+        self.count = 0
+
+    def add(self, found: Iterable[T]) -> None:
+        """Count what was found, and keep as much as one pass removes."""
+        for candidate in found:
+            self.count += 1
+            if len(self.kept) < REMOVE_MAX:
+                self.kept.append(candidate)
+
+    def refuse_too_many(self, what: str, total: int) -> None:
+        """Raise TooMuchToRemove for more than a fifth of the total, and more than 100."""
+        if self.count > ALARM_ABOVE and self.count * ALARM_SHARE > total:
+            raise TooMuchToRemove(
+                f"One pass would remove {self.count} of {total} {what}, more than a fifth: nothing"
+                " is removed. Look whether the bucket and the database belong together."
+            )
+
+
+def recount_bytes() -> None:
+    """Set the usage row to what rows and queued keys hold.
+
+    The row is locked first and the sums are read after: whoever changes them holds that lock until
+    they commit.
+    """
+    with transaction.atomic():
+        installation = Installation.objects.select_for_update().get()
+        uploads = Upload.objects.exclude(state=State.REJECTED).aggregate(sum=Sum("size_bytes"))
+        queued = PurgeKey.objects.aggregate(sum=Sum("size_bytes"))
+        installation.used_bytes = (uploads["sum"] or 0) + (queued["sum"] or 0)
+        installation.save(update_fields=["used_bytes"])
+
+
+# --- What a sweep says of itself ------------------------------------------------------------------
+
+
+@contextmanager
+def reporting(name: str) -> Iterator[None]:
+    """Write into the sweep's row how it went; what stops a sweep is raised on."""
+    try:
+        yield
+    except (BucketMismatch, StorageUnavailable, TooMuchToRemove) as error:
+        Sweep.objects.update_or_create(
+            name=name,
+            defaults={
+                "last_error_at": Now(),
+                "last_error": str(error),
+                "backlog": PurgeKey.objects.count(),
+            },
+        )
+        raise
+    Sweep.objects.update_or_create(
+        name=name, defaults={"last_ok": Now(), "backlog": PurgeKey.objects.count()}
+    )
+
+
+def failed_lately(name: str) -> bool:
+    """Whether the sweep stopped less than RETRY_AFTER ago, and has not done well since."""
+    return (
+        Sweep.objects.filter(name=name, last_error_at__gt=Now() - RETRY_AFTER)
+        .exclude(last_ok__gt=F("last_error_at"))
+        .exists()
+    )
