@@ -293,9 +293,7 @@ class S3:
         headers = response_headers(seconds, content_type, download_as)
         # HEAD on an address signed for GET is answered 403.
         parameters = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
-        return str(
-            self.public.url(key, parameters=parameters, expire=seconds, http_method=method)
-        )
+        return str(self.public.url(key, parameters=parameters, expire=seconds, http_method=method))
 
 
 # --- Local disk ----------------------------------------------------------------------------------
