@@ -8,3 +8,8 @@ urlpatterns = [
     path("", include("api.urls")),
     path("", include("pages.urls")),
 ]
+
+handler400 = "pages.errors.bad_request"
+handler403 = "pages.errors.permission_denied"
+handler404 = "pages.errors.not_found"
+handler500 = "pages.errors.server_error"

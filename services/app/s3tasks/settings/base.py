@@ -1,8 +1,10 @@
 """What development and production share. Values come from the environment; see `.env.var`."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
+from csp.constants import NONE, SELF
 
 from s3tasks.settings import env
 
@@ -106,10 +108,11 @@ AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "us-east-1")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
 AWS_S3_PUBLIC_ENDPOINT_URL = env.text("AWS_S3_PUBLIC_ENDPOINT_URL", AWS_S3_ENDPOINT_URL)
-# Local disk, with USE_S3=False. Beside the code in a container (a volume there), where the code
-# itself may be read-only; with the rest of a local run's data otherwise.
-LOCAL_DATA = BASE_DIR.parents[1] / ".local"
-MEDIA_ROOT = LOCAL_DATA / "media" if LOCAL_DATA.is_dir() else BASE_DIR.parent / "media"
+# Local disk, with USE_S3=False: with the other data of a local run, or in the image beside the code,
+# where a volume lies.
+CHECKOUT = BASE_DIR.parents[1]
+IN_CHECKOUT = (CHECKOUT / ".env.var").is_file()
+MEDIA_ROOT = CHECKOUT / ".local" / "media" if IN_CHECKOUT else BASE_DIR.parent / "media"
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR.parent / "collected"  # outside the folder that `make up` mounts
@@ -164,3 +167,33 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": RECONCILE_EVERY},
     },
 }
+
+# --- What a page may load, and where from ---------------------------------------------------------
+
+
+def storage_origins() -> list[str]:
+    """Where signed addresses lead: S3's own host names where no endpoint is set."""
+    if not USE_S3:
+        return []
+    if AWS_S3_PUBLIC_ENDPOINT_URL:
+        endpoint = urlsplit(AWS_S3_PUBLIC_ENDPOINT_URL)
+        return [f"{endpoint.scheme}://{endpoint.netloc}"]
+    # In us-east-1 boto3 signs the host without the region.
+    hosts = ["s3.amazonaws.com", f"s3.{AWS_S3_REGION_NAME}.amazonaws.com"]
+    return [f"https://{AWS_STORAGE_BUCKET_NAME}.{host}" for host in hosts]
+
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "style-src": [SELF],
+        "script-src": [SELF],
+        "img-src": [SELF, *storage_origins()],
+        "connect-src": [SELF, *storage_origins()],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+# Never in the session: a visitor has none.
+MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"

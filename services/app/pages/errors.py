@@ -1,0 +1,89 @@
+"""What a visitor reads when something does not work: always a page, never cached."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from uploads.errors import StillChecking, UploadError
+
+TEMPLATE = "pages/message.html"
+TITLES = {
+    400: gettext_lazy("That did not work"),
+    403: gettext_lazy("Not accepted"),
+    404: gettext_lazy("Not here"),
+    405: gettext_lazy("Not this way"),
+    422: gettext_lazy("That did not work"),
+    429: gettext_lazy("Too much at once"),
+    500: gettext_lazy("Something broke"),
+    503: gettext_lazy("Not right now"),
+}
+
+
+def message_page(
+    request: HttpRequest, *, status: int, sentence: str, title: str = ""
+) -> HttpResponse:
+    """A page with one sentence."""
+    context = {
+        "title": title or TITLES[status],
+        "sentence": sentence,
+        "again": status == 503 and request.method == "GET",
+    }
+    response = render(request, TEMPLATE, context, status=status)
+    add_never_cache_headers(response)
+    return response
+
+
+def answer(request: HttpRequest, error: UploadError) -> HttpResponse:
+    """The page for an error of the domain that no form is there to show."""
+    title = _("Being checked") if isinstance(error, StillChecking) else ""
+    response = message_page(request, status=error.status, sentence=error.sentence, title=title)
+    tell_when(response, error)
+    return response
+
+
+def tell_when(response: HttpResponse, error: UploadError) -> None:
+    """Say when to try again, where the error knows."""
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """The form was not ours, or too old, or the browser keeps no cookies."""
+    sentence = _(
+        "The form was not sent from this site, or its page was open for too long, or your browser"
+        " does not accept cookies. Nothing was changed. Go back, reload the page and try again."
+    )
+    return message_page(request, status=403, sentence=sentence)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler400."""
+    return message_page(request, status=400, sentence=_("This request could not be understood."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler403."""
+    return message_page(request, status=403, sentence=_("You may not see this page."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's handler404."""
+    return message_page(request, status=404, sentence=_("There is no page at this address."))
+
+
+def method_not_allowed(request: HttpRequest) -> HttpResponse:
+    """An address that only takes a form, opened like a page."""
+    sentence = _("This address only takes what a button on one of the pages sends.")
+    return message_page(request, status=405, sentence=sentence)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500. Without the request's context, which may be what is broken."""
+    sentence = _("An error on our side. It has been noted; please try again in a minute.")
+    context = {"title": TITLES[500], "sentence": sentence}
+    response = HttpResponse(render_to_string(TEMPLATE, context), status=500)
+    add_never_cache_headers(response)
+    return response

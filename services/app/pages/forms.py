@@ -1,0 +1,191 @@
+"""The two forms. Each rule is the domain's (uploads.limits); here its sentence finds its place."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django import forms
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.template.defaultfilters import floatformat
+from django.utils.datastructures import MultiValueDict
+from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from pages.body import FILES_AT_ONCE, ArrivedFile
+from pages.wording import DAY, HOUR, MINUTE, duration, shown_name, size
+from uploads import limits
+from uploads.errors import InvalidUpload
+from uploads.models import Kind
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+USUAL_TTLS = [5 * MINUTE, 15 * MINUTE, HOUR, DAY]
+
+
+def checked(check: Callable[[T], R], value: T) -> R:
+    """What the domain makes of the value; its refusal becomes the form's."""
+    try:
+        return check(value)
+    except InvalidUpload as error:
+        raise ValidationError(error.sentence) from error
+
+
+class NameField(forms.CharField):
+    """What the visitor calls an upload; may be empty."""
+
+    def __init__(self, label: Any) -> None:
+        super().__init__(label=label, required=False)
+        self.widget.attrs.update(maxlength=limits.NAME_MAX, autocomplete="off")
+
+    def clean(self, value: Any) -> str:
+        """The name, trimmed."""
+        return checked(limits.check_name, super().clean(value))
+
+
+class TtlField(forms.IntegerField):
+    """Seconds to live; any number that the limits allow, of which the form offers a few."""
+
+    def clean(self, value: Any) -> int | None:
+        """The seconds; None where nothing was asked for."""
+        seconds: int | None = super().clean(value)
+        checked(limits.check_ttl, seconds)
+        return seconds
+
+
+class FilesInput(forms.FileInput):
+    """An input of several files, and of one."""
+
+    allow_multiple_selected = True
+
+    def value_from_datadict(  # type: ignore[override]  # ours are no UploadedFile
+        self, data: Any, files: MultiValueDict[str, ArrivedFile], name: str
+    ) -> list[ArrivedFile]:
+        """All files that came under the name."""
+        return files.getlist(name)
+
+
+class FilesField(forms.Field):
+    """Files of one kind. All that can be told without storing them is told here, of all at once."""
+
+    def __init__(self, kind: Kind, *, label: Any, missing: Any, at_once: int) -> None:
+        accept = {"accept": ",".join(limits.IMAGE_TYPES)} if kind == Kind.IMAGE else {}
+        super().__init__(
+            label=label,
+            widget=FilesInput(attrs={**accept, "multiple": at_once > 1}),
+            error_messages={"required": missing},
+        )
+        self.kind = kind
+        self.at_once = at_once
+
+    def clean(self, value: list[ArrivedFile]) -> list[ArrivedFile]:
+        """The files; a refusal names each that is at fault."""
+        super().clean(value)
+        if len(value) > self.at_once:
+            sentence = ngettext(
+                "At most %d file is accepted at once.",
+                "At most %d files are accepted at once.",
+                self.at_once,
+            )
+            raise ValidationError(sentence % self.at_once)
+        problems = []
+        for file in value:
+            try:
+                check_file(self.kind, file)
+            except InvalidUpload as error:
+                problems.append(format_html("{}: {}", shown_name(file.name), error.sentence))
+        if problems:
+            raise ValidationError(problems)
+        return value
+
+
+def check_file(kind: Kind, file: ArrivedFile) -> None:
+    """Raise InvalidUpload for what size, name and first bytes show to be wrong."""
+    limits.check_filename(file.name)
+    limits.check_size(kind, file.size_bytes)
+    if kind == Kind.IMAGE:
+        limits.check_image_head(file.content.read(limits.HEAD_BYTES))
+        file.content.seek(0)
+
+
+class UploadForm(forms.Form):
+    """What both forms do."""
+
+    called: str  # the field in which the visitor names the upload
+    chosen: str  # the field of the files
+    ttl = TtlField(label=gettext_lazy("Delete after"), required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.label_suffix = ""
+        offered = {s for s in USUAL_TTLS if s <= settings.UPLOAD_TTL_MAX} | {settings.UPLOAD_TTL}
+        choices = [(seconds, duration(seconds)) for seconds in sorted(offered)]
+        self.fields["ttl"].widget = forms.Select(choices=choices)
+        self.fields["ttl"].initial = settings.UPLOAD_TTL
+        self.fields[self.chosen].help_text = self.limits_sentence()
+
+    def limits_sentence(self) -> str:
+        """What the form takes, in words."""
+        raise NotImplementedError
+
+    @property
+    def arrived(self) -> list[ArrivedFile]:
+        """The files, of a valid form."""
+        files: list[ArrivedFile] = self.cleaned_data[self.chosen]
+        return files
+
+    def report(self, sentence: str, received: int) -> None:
+        """Say why the form was not carried out, and of several files how far it was."""
+        names = [shown_name(file.name) for file in self.arrived]
+        if len(names) > 1 and received < len(names):
+            sentence = format_html("{}: {}", names[received], sentence)
+        self.add_error(None, ValidationError(sentence))
+        if received:
+            before = format_html_join(", ", "{}", ((name,) for name in names[:received]))
+            self.add_error(None, format_html(_("Received before that: {}."), before))
+
+
+class ImagesForm(UploadForm):
+    """Add images."""
+
+    called, chosen = "name", "image"
+    image = FilesField(
+        Kind.IMAGE,
+        label=gettext_lazy("Choose images, or drop them here"),
+        missing=gettext_lazy("Choose at least one image."),
+        at_once=FILES_AT_ONCE,
+    )
+    name = NameField(gettext_lazy("Name (optional)"))
+    field_order = ["image", "name", "ttl"]
+
+    def limits_sentence(self) -> str:
+        """What the form takes, in words."""
+        sentence = _(
+            "%(types)s. Up to %(size)s and %(megapixels)s megapixels each,"
+            " at most %(count)d at once."
+        )
+        return sentence % {
+            "types": ", ".join(limits.IMAGE_TYPES.values()),
+            "size": size(settings.MAX_IMAGE_BYTES),
+            "megapixels": floatformat(settings.MAX_IMAGE_PIXELS / 1_000_000, -1),
+            "count": FILES_AT_ONCE,
+        }
+
+
+class FileForm(UploadForm):
+    """Add a file."""
+
+    called, chosen = "description", "file"
+    file = FilesField(
+        Kind.FILE,
+        label=gettext_lazy("Choose a file, or drop it here"),
+        missing=gettext_lazy("Choose a file."),
+        at_once=1,
+    )
+    description = NameField(gettext_lazy("Description (optional)"))
+    field_order = ["file", "description", "ttl"]
+
+    def limits_sentence(self) -> str:
+        """What the form takes, in words."""
+        return _("Of any type, up to %(size)s.") % {"size": size(settings.MAX_FILE_BYTES)}

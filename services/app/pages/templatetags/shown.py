@@ -1,0 +1,28 @@
+"""What a page shows of an upload."""
+
+from django import template
+from django.template import Context
+from django.urls import reverse
+
+from pages import wording
+from uploads.links import pictures
+from uploads.models import Kind, Upload
+
+register = template.Library()
+register.filter(wording.duration)
+register.filter(wording.time_left)
+register.filter(wording.size)
+
+
+@register.filter
+def thumbnail_url(upload: Upload) -> str | None:
+    """Where the browser gets the small picture; None in the upload's last second."""
+    return pictures().thumbnail_url(upload)
+
+
+@register.simple_tag(takes_context=True)
+def share_link(context: Context, upload: Upload) -> str:
+    """The address to give to others."""
+    name = "image-link" if upload.kind == Kind.IMAGE else "file-link"
+    address: str = context["request"].build_absolute_uri(reverse(name, args=[upload.token]))
+    return address

@@ -1,0 +1,167 @@
+"""My Images, My Files, and the share links: authorise, parse, call the lifecycle, answer."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.cache import add_never_cache_headers
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
+from django.views import View
+
+from pages import errors, visitor, wording
+from pages.forms import FileForm, ImagesForm, UploadForm
+from uploads import lifecycle
+from uploads.errors import UploadError, UploadNotFound
+from uploads.links import follow_link
+from uploads.models import Kind, State, Upload
+from uploads.presence import page_check
+from uploads.rate import check_rate
+from uploads.storage import Method
+
+PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}  # the names of their addresses
+
+
+class PageView(View):
+    """Answers every error with a page, and is never cached."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The answer."""
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except UploadError as error:
+            response = errors.answer(request, error)
+        add_never_cache_headers(response)
+        return response
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """A page, with the methods that are."""
+        response = errors.method_not_allowed(request)
+        plain = super().http_method_not_allowed(request, *args, **kwargs)
+        response["Allow"] = plain["Allow"]
+        return response
+
+
+class VisitorView(PageView):
+    """Knows whose uploads it is about."""
+
+    owner: uuid.UUID
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The answer, with the visitor's cookie."""
+        who = visitor.recognise(request)
+        self.owner = lifecycle.owner_for(who)
+        response = super().dispatch(request, *args, **kwargs)
+        visitor.remember(request, response, who)
+        return response
+
+
+class UploadsPage(VisitorView):
+    """What is there of one kind, and the form to add to it."""
+
+    kind: Kind
+    title: Promise
+    form_class: type[UploadForm]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The page."""
+        return self.show(self.form_class())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Add what the form brings: a redirect, or the page again with what was wrong."""
+        form = self.form_class(request.POST, request.FILES)
+        if not form.is_valid():
+            return self.show(form, status=422)
+        received = 0
+        try:
+            check_rate(request.META["REMOTE_ADDR"], len(form.arrived))
+            for file in form.arrived:
+                lifecycle.receive_upload(
+                    owner=self.owner,
+                    kind=self.kind,
+                    content=file.content,
+                    filename=file.name,
+                    size_bytes=file.size_bytes,
+                    name=form.cleaned_data[form.called],
+                    ttl=form.cleaned_data["ttl"],
+                )
+                received += 1
+        except UploadError as error:
+            form.report(error.sentence, received)
+            response = self.show(form, status=error.status)
+            errors.tell_when(response, error)
+            return response
+        messages.success(request, wording.received(self.kind, [file.name for file in form.arrived]))
+        return redirect(PAGES[self.kind])
+
+    def show(self, form: UploadForm, *, status: int = 200) -> HttpResponse:
+        """The page with the form, and with those uploads that are really there."""
+        mine = Upload.objects.live().with_seconds_left().filter(owner=self.owner, kind=self.kind)
+        uploads = page_check().present(list(mine.order_by("-created_at", "-id")))
+        context = {
+            "title": self.title,
+            "form": form,
+            "uploads": uploads,
+            **{state.value: [u for u in uploads if u.state == state] for state in State},
+            "ttl": settings.UPLOAD_TTL,
+            "kept": settings.IMAGES_KEPT,
+            "shared": settings.SHARED_BOARD,
+        }
+        return render(self.request, f"pages/{PAGES[self.kind]}.html", context, status=status)
+
+
+class Images(UploadsPage):
+    """My Images."""
+
+    kind = Kind.IMAGE
+    title = gettext_lazy("My Images")
+    form_class = ImagesForm
+
+
+class Files(UploadsPage):
+    """My Files."""
+
+    kind = Kind.FILE
+    title = gettext_lazy("My Files")
+    form_class = FileForm
+
+
+class Clear(VisitorView):
+    """Delete all of mine, of one kind."""
+
+    kind = Kind.FILE
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Back to the page."""
+        count = lifecycle.clear_uploads(owner=self.owner, kind=self.kind)
+        messages.success(request, wording.cleared(self.kind, count))
+        return redirect(PAGES[self.kind])
+
+
+class Delete(VisitorView):
+    """Delete one of mine."""
+
+    def post(self, request: HttpRequest, upload_id: uuid.UUID) -> HttpResponse:
+        """Back to the page that it was on."""
+        upload = Upload.objects.filter(id=upload_id, owner=self.owner).first()
+        if upload is None:
+            raise UploadNotFound("There is no such upload. It may be gone already.")
+        lifecycle.discard_upload(upload_id=upload.id, owner=self.owner)
+        messages.success(request, wording.deleted(upload.filename))
+        return redirect(PAGES[Kind(upload.kind)])
+
+
+class Link(PageView):
+    """A share link: where its bytes are, for a moment."""
+
+    kind = Kind.FILE
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        """A redirect to storage; HEAD gets an address that is signed for HEAD."""
+        method: Method = "HEAD" if request.method == "HEAD" else "GET"
+        return redirect(follow_link(token=token, kind=self.kind, method=method))

@@ -1,0 +1,69 @@
+"""Times, sizes and names in words."""
+
+import math
+
+from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from uploads.limits import has_control_characters
+from uploads.models import Kind
+
+MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
+SHOWN_NAME_MAX = 60  # characters
+
+
+def duration(seconds: int) -> str:
+    """As much as two units say: `15 minutes`, `1 hour 30 minutes`."""
+    units = [
+        (seconds // DAY, ngettext("%d day", "%d days", seconds // DAY)),
+        (seconds % DAY // HOUR, ngettext("%d hour", "%d hours", seconds % DAY // HOUR)),
+        (seconds % HOUR // MINUTE, ngettext("%d minute", "%d minutes", seconds % HOUR // MINUTE)),
+        (seconds % MINUTE, ngettext("%d second", "%d seconds", seconds % MINUTE)),
+    ]
+    return " ".join([text % count for count, text in units if count][:2])
+
+
+def time_left(seconds: float) -> str:
+    """What remains, in whole minutes while it is more than one; a begun one counts."""
+    if seconds > MINUTE:
+        return duration(math.ceil(seconds / MINUTE) * MINUTE)
+    return duration(max(1, math.ceil(seconds)))
+
+
+def size(size_bytes: int) -> str:
+    """`20 MB`, `1.4 MB`."""
+    return filesizeformat(size_bytes).replace(".0\xa0", "\xa0")
+
+
+def shown_name(name: str) -> SafeString:
+    """A file name as a message may quote it, however long or wild it is.
+
+    Isolated, because a name may be written from right to left and the message is not.
+    """
+    name = "".join("\N{REPLACEMENT CHARACTER}" if has_control_characters(c) else c for c in name)
+    if len(name) > SHOWN_NAME_MAX:
+        name = f"{name[: SHOWN_NAME_MAX // 2]}…{name[-SHOWN_NAME_MAX // 2 :]}"
+    return format_html("<bdi>{}</bdi>", name)
+
+
+def received(kind: Kind, names: list[str]) -> str:
+    """What is said of new uploads."""
+    if kind == Kind.FILE:
+        return format_html(_("{} was received. Its link is below."), shown_name(names[0]))
+    text = ngettext("%d image was received.", "%d images were received.", len(names))
+    return text % len(names)
+
+
+def deleted(name: str) -> str:
+    """What is said when one was deleted."""
+    return format_html(_("{} was deleted."), shown_name(name))
+
+
+def cleared(kind: Kind, count: int) -> str:
+    """What is said when all were deleted."""
+    if kind == Kind.FILE:
+        return ngettext("%d file was deleted.", "%d files were deleted.", count) % count
+    return ngettext("%d image was deleted.", "%d images were deleted.", count) % count

@@ -1,0 +1,399 @@
+"""What is not accepted: each with a clear message, and nothing of it is left anywhere."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+import multipart
+from multipart import message, post
+from pages import body
+from samples import keys, picture
+from uploads.models import Installation, Upload
+
+pytestmark = pytest.mark.django_db
+
+APP = Path(__file__).resolve().parents[1]
+PNG = picture()
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+KIB, MIB = 1024, 1024 * 1024
+
+
+def nothing_is_left(store) -> bool:
+    """No object, no row, and no byte in the quota."""
+    return (
+        keys(store) == set()
+        and not Upload.objects.exists()
+        and Installation.objects.get().used_bytes == 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ([], "Choose at least one image."),
+        ([("image", "", b"")], "Choose at least one image."),
+        ([("image", "not a file")], "Choose at least one image."),
+        ([("image", "a.png", b"")], "a.png : The file is empty."),
+        ([("image", "a.png", b"just text")], "a.png : This is not an image that we accept"),
+        ([("image", "a.svg", SVG)], "a.svg : This is not an image that we accept"),
+        ([("image", "a.png", PNG[:4])], "a.png : This is not an image that we accept"),
+        ([("image", "x" * 300, PNG)], "The file name has 300 characters; at most 255"),
+        ([("image", "a/../b.png", PNG)], "The file name must not contain a path."),
+        ([("image", "/../", PNG)], "The file name must not contain a path."),
+        ([("image", "..", PNG)], "The file has no name."),
+        ([("image", "a%0Ab.png", PNG)], "The file name contains a line break"),
+        ([("image", "gpj.\u202eexe", PNG)], "or another control character"),
+        (
+            [("name", "x" * 101), ("image", "a.png", PNG)],
+            "The name has 101 characters; at most 100",
+        ),
+        ([("name", "a\nb"), ("image", "a.png", PNG)], "The name contains a line break"),
+        ([("name", "a\0b"), ("image", "a.png", PNG)], "Null characters are not allowed"),
+        ([("ttl", "0"), ("image", "a.png", PNG)], "lives from 1 to 86400 seconds, not 0"),
+        ([("ttl", "86401"), ("image", "a.png", PNG)], "lives from 1 to 86400 seconds"),
+        ([("ttl", "soon"), ("image", "a.png", PNG)], "Enter a whole number."),
+        ([("image", "a.png", PNG), ("image", "b.png", b"")], "b.png : The file is empty."),
+        ([("image", f"{n}.png", PNG) for n in range(11)], "At most 10 files are accepted at once."),
+    ],
+)
+def test_a_bad_image_is_refused_and_nothing_is_left(disk, client, parts, sentence):
+    response = post(client, "/", *parts)
+    assert response.status_code == 422
+    assert sentence in message(response)
+    assert nothing_is_left(disk)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ([], "Choose a file."),
+        ([("file", "a.pdf", b"")], "a.pdf : The file is empty."),
+        ([("file", "a.pdf", b"1"), ("file", "b.pdf", b"2")], "At most 1 file is accepted at once."),
+        ([("file", "C:\\a.pdf", b"1")], "The file name must not contain a path."),
+        ([("description", "x" * 101), ("file", "a.pdf", b"1")], "at most 100 are accepted"),
+    ],
+)
+def test_a_bad_file_is_refused_and_nothing_is_left(disk, client, parts, sentence):
+    response = post(client, "/files/", *parts)
+    assert response.status_code == 422
+    assert sentence in message(response)
+    assert nothing_is_left(disk)
+
+
+def test_every_image_at_fault_is_named_and_none_is_stored(disk, client):
+    response = post(
+        client, "/", ("image", "a.txt", b"a"), ("image", "b.png", PNG), ("image", "c.png", b"")
+    )
+    assert "a.txt : This is not" in message(response)
+    assert "c.png : The file is empty." in message(response)
+    assert "b.png" not in message(response)
+    assert nothing_is_left(disk)
+
+
+def test_the_text_of_a_refused_form_stays_in_it(client):
+    html = post(client, "/", ("name", 'The "beach"'), ("ttl", "3600")).content.decode()
+    assert 'value="The &quot;beach&quot;"' in html
+    assert '<option value="3600" selected>' in html
+    assert "<title>Error · My Images" in html
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_file_at_the_limit_is_accepted_and_one_byte_over_it_is_not(disk, client, settings, over):
+    settings.MAX_FILE_BYTES = 3 * MIB
+    response = post(client, "/files/", ("file", "a.bin", b"x" * (3 * MIB + over)))
+    assert response.status_code == (422 if over else 302)
+    assert ("at most 3.0\xa0MB" in response.content.decode()) == bool(over)
+    assert nothing_is_left(disk) == bool(over)
+
+
+@pytest.mark.parametrize(
+    "name", ['My "best" photo.png', "a%20b.png", "a&amp;b.png", "naïve 🌙.png"]
+)
+def test_an_unusual_name_is_kept_as_it_is(disk, client, name):
+    assert post(client, "/", ("image", name.replace('"', "%22"), PNG)).status_code == 302
+    assert Upload.objects.get().filename == name
+
+
+class TestCsrf:
+    @pytest.fixture
+    def client(self):
+        return Client(enforce_csrf_checks=True)
+
+    @pytest.mark.parametrize("path", ["/", "/files/", "/images/clear/", "/files/clear/"])
+    @pytest.mark.parametrize("token", [None, "x" * 64, "short"])
+    def test_a_form_that_is_not_ours_changes_nothing(self, disk, client, path, token):
+        client.get("/")
+        fields = [("csrfmiddlewaretoken", token)] if token else []
+        response = post(client, path, *fields, ("image", "a.png", PNG), ("file", "a.bin", b"1"))
+        assert response.status_code == 403
+        assert "The form was not sent from this site" in message(response)
+        assert nothing_is_left(disk)
+
+    def test_without_cookies_it_says_so(self, disk, client):
+        assert "does not accept cookies" in message(post(client, "/", ("image", "a.png", PNG)))
+
+    def test_a_form_of_ours_is_accepted(self, disk, client):
+        token = multipart.csrf_token(client.get("/").content.decode())
+        response = post(client, "/", ("csrfmiddlewaretoken", token), ("image", "a.png", PNG))
+        assert response.status_code == 302
+
+    def test_another_site_cannot_send_it(self, disk, client):
+        token = multipart.csrf_token(client.get("/").content.decode())
+        parts = [("csrfmiddlewaretoken", token), ("image", "a.png", PNG)]
+        response = post(client, "/", *parts, HTTP_ORIGIN="https://elsewhere.example")
+        assert response.status_code == 403
+        assert nothing_is_left(disk)
+
+
+class TestMalformed:
+    @pytest.mark.parametrize(
+        ("content", "content_type"),
+        [
+            (b"", "multipart/form-data"),
+            (b"x", "multipart/form-data; boundary="),
+            (multipart.head("a" * 2000), multipart.CONTENT_TYPE),
+            (
+                multipart.head("image", "a.png").replace(
+                    b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n=!"
+                ),
+                multipart.CONTENT_TYPE,
+            ),
+        ],
+    )
+    def test_a_form_that_cannot_be_read_says_so(self, disk, client, content, content_type):
+        response = client.post("/", content, content_type=content_type)
+        assert response.status_code == 400
+        assert "could not be read" in message(response)
+
+    @pytest.mark.parametrize(
+        "parts",
+        [
+            [("name", "x" * (3 * MIB))],
+            [(f"a{n}", "x") for n in range(1100)],
+            [("image", f"{n}.png", b"x") for n in range(101)],
+        ],
+    )
+    def test_a_form_with_too_much_in_it_says_so(self, disk, client, parts):
+        response = post(client, "/", *parts)
+        assert response.status_code == 400
+        assert "more than this form takes" in message(response)
+        assert nothing_is_left(disk)
+
+    def test_a_plain_form_brings_no_file(self, disk, client):
+        response = client.post("/", "image=a", content_type="application/x-www-form-urlencoded")
+        assert response.status_code == 422
+
+    def test_a_file_sent_where_none_belongs_is_dropped(self, disk, client):
+        assert post(client, "/files/clear/", ("file", "a.bin", b"x" * MIB)).status_code == 302
+
+
+class TestDraining:
+    class Endless:
+        """A visitor who never stops sending."""
+
+        def read(self, size):
+            return b"x" * 10
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        """A clock that the test moves."""
+        moments = [0.0]
+        monkeypatch.setattr(body.time, "monotonic", lambda: moments[0])
+        return moments
+
+    def test_what_is_accepted_has_all_the_time_it_takes(self, clock):
+        stream = body.Body(self.Endless(), None)
+        clock[0] = 1_000_000.0
+        assert stream.read(10)
+
+    def test_what_is_dropped_is_read_for_twenty_seconds(self, clock):
+        stream = body.Body(self.Endless(), None)
+        stream.lose_point()
+        clock[0] = 20.0
+        assert stream.read(10)
+        clock[0] = 20.1
+        assert stream.read(10) == b""
+        assert stream.given_up
+
+    def test_on_a_slow_line_it_is_read_for_as_long_as_what_came_before(self, clock):
+        stream = body.Body(self.Endless(), None)
+        clock[0] = 100.0
+        stream.lose_point()
+        clock[0] = 200.0
+        assert stream.read(10)
+        clock[0] = 200.1
+        assert stream.read(10) == b""
+
+    def test_a_visitor_who_is_given_up_still_gets_the_message(
+        self, disk, client, settings, monkeypatch
+    ):
+        settings.MAX_FILE_BYTES = 10
+        monkeypatch.setattr(body, "DRAIN_SECONDS", -1.0)
+        monkeypatch.setattr(body.Spool, "chunk_size", KIB)
+        response = post(client, "/files/", ("description", "Kept"), ("file", "a.bin", b"x" * MIB))
+        assert response.status_code == 422
+        assert "a.bin : The file is too large" in message(response)
+        assert 'value="Kept"' in response.content.decode()
+        assert nothing_is_left(disk)
+
+
+class Server:
+    """The app under gunicorn, as `bin/web` starts it, on the test's database and bucket."""
+
+    def __init__(self, bucket: str, spool: Path, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        database = os.environ["DATABASE_URL"].rpartition("/")[0]
+        self.spool = spool
+        self.process = subprocess.Popen(
+            [APP / "bin" / "web"],
+            env=os.environ
+            | {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "DATABASE_URL": f"{database}/{connection.settings_dict['NAME']}",
+                "AWS_STORAGE_BUCKET_NAME": bucket,
+                "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{self.port}",
+                "PORT": "",
+                "WEB_CONCURRENCY": "1",
+                "TMPDIR": str(spool),
+                "HOME": str(spool),
+                **environment,
+            },
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> "Server":
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.05)
+        raise TimeoutError("gunicorn did not start")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def open_form(self, path: str) -> tuple[str, bytes]:
+        """The cookies, and the form's first part: its token."""
+        http = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        http.request("GET", path)
+        answer = http.getresponse()
+        cookies = [value.split(";")[0] for value in answer.headers.get_all("Set-Cookie")]
+        token = multipart.csrf_token(answer.read().decode())
+        http.close()
+        return "; ".join(cookies), multipart.head("csrfmiddlewaretoken") + token.encode() + b"\r\n"
+
+    def memory(self) -> int:
+        """The resident bytes of the worker process."""
+        pid = self.process.pid
+        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{child}/status").read_text())[1]) * KIB
+
+    def spooled(self) -> int:
+        """The bytes of all files, named or not, that the worker has open in its spool."""
+        pid = self.process.pid
+        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        total = 0
+        for link in Path(f"/proc/{child}/fd").iterdir():
+            try:
+                if os.readlink(link).startswith(str(self.spool)):
+                    total += link.stat().st_size
+            except FileNotFoundError:  # closed meanwhile
+                continue
+        return total
+
+
+@pytest.fixture
+def serve(s3, settings, tmp_path):
+    """Start the app: `serve(MAX_FILE_BYTES="1024")`."""
+    with ExitStack() as running:
+        spool = tmp_path / "spool"
+        spool.mkdir()
+        yield lambda **environment: running.enter_context(Server(s3.bucket, spool, **environment))
+
+
+def answer_of(connected: socket.socket) -> tuple[int, str]:
+    """The status and the page."""
+    answer = HTTPResponse(connected, method="POST")
+    answer.begin()
+    return answer.status, answer.read().decode()
+
+
+def begin(server: Server, path: str, length: str) -> socket.socket:
+    """A connection on which the form's head is sent, up to the bytes of its file."""
+    cookies, token = server.open_form(path)
+    start = token + multipart.head("file", "big.bin")
+    connected = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    headers = [
+        f"POST {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{server.port}",
+        f"Cookie: {cookies}",
+        f"Content-Type: {multipart.CONTENT_TYPE}",
+        f"Content-Length: {int(length) + len(start) + len(multipart.TAIL) + 2}"
+        if length
+        else "Transfer-Encoding: chunked",
+        "\r\n",
+    ]
+    connected.sendall("\r\n".join(headers).encode())
+    connected.sendall(start if length else chunk(start))
+    return connected
+
+
+def chunk(content: bytes) -> bytes:
+    """As a body without a length is sent."""
+    return b"%x\r\n%s\r\n" % (len(content), content)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestOverARealConnection:
+    @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="measures through /proc")
+    def test_a_file_far_over_the_limit_gets_a_message_and_costs_next_to_nothing(self, s3, serve):
+        server = serve(MAX_FILE_BYTES=str(8 * MIB))
+        connected = begin(server, "/files/", str(300 * MIB))
+        memory, peak_memory, peak_spool = server.memory(), 0, 0
+        for _ in range(300):
+            connected.sendall(b"\0" * MIB)
+            peak_memory = max(peak_memory, server.memory())
+            peak_spool = max(peak_spool, server.spooled())
+        connected.sendall(b"\r\n" + multipart.TAIL)
+        status, page = answer_of(connected)
+        assert status == 422
+        assert "The file is too large: at most 8" in page
+        assert 0 < peak_spool <= 8 * MIB + 1
+        assert peak_memory - memory < 40 * MIB
+        assert nothing_is_left(s3)
+
+    @pytest.mark.parametrize("mebibytes", [1, 3])
+    def test_a_body_without_a_length_is_measured_as_it_comes(self, s3, serve, mebibytes):
+        connected = begin(serve(MAX_FILE_BYTES=str(2 * MIB)), "/files/", "")
+        for _ in range(mebibytes):
+            connected.sendall(chunk(b"\0" * MIB))
+        connected.sendall(chunk(b"\r\n" + multipart.TAIL) + b"0\r\n\r\n")
+        status, page = answer_of(connected)
+        assert status == (302 if mebibytes < 2 else 422)
+        assert ("The file is too large" in page) == nothing_is_left(s3) == (mebibytes > 2)
+
+    @pytest.mark.parametrize("length", [str(2 * MIB), ""])
+    def test_half_a_file_is_no_file(self, s3, serve, length):
+        connected = begin(serve(), "/files/", length)
+        connected.sendall(b"\0" * MIB if length else chunk(b"\0" * MIB))
+        connected.shutdown(socket.SHUT_WR)
+        status, page = answer_of(connected)
+        assert status == 400
+        assert "The connection was cut" in page
+        assert nothing_is_left(s3)

@@ -1,0 +1,108 @@
+"""How a process starts: what it refuses, what it assumes, and what it serves in production."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).resolve().parents[1]
+PRODUCTION = {
+    "SETTINGS_MODULE_PATH": "",  # no word means production
+    "SECRET_KEY": "s3cret" * 10,
+    "ALLOWED_HOSTS": "drop.example",
+    "DATABASE_URL": "postgres://db.example/s3tasks",
+    "REDIS_URL": "redis://redis.example",
+    "USE_S3": "True",
+    "AWS_STORAGE_BUCKET_NAME": "bucket",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_S3_ENDPOINT_URL": "",
+    "AWS_S3_PUBLIC_ENDPOINT_URL": "",
+}
+
+
+def manage(*command: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py` in production, but for these variables."""
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("DJANGO_SETTINGS_MODULE", "DYNO")
+    }
+    environment |= {"DEBUG": "", **PRODUCTION, **values}
+    return subprocess.run(
+        [sys.executable, "manage.py", *command],
+        cwd=APP,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_production_with_every_secret_passes_the_deployment_checks():
+    done = manage("check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SECRET_KEY",
+        "ALLOWED_HOSTS",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "AWS_STORAGE_BUCKET_NAME",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    ],
+)
+def test_production_refuses_to_start_without_it_and_names_it(name):
+    done = manage("check", **{name: ""})
+    assert done.returncode != 0
+    assert f"{name} is missing" in done.stderr
+
+
+def test_a_dyno_refuses_local_disk():
+    done = manage("check", USE_S3="False", DYNO="web.1")
+    assert "USE_S3=False on Heroku" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("UPLOAD_TTL", "soon", "a whole number from 1"),
+        ("UPLOAD_TTL", "86401", "to 86400"),
+        ("IMAGES_KEPT", "0", "a whole number from 1"),
+        ("USE_S3", "maybe", "True or False"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(name, value, allowed):
+    done = manage("check", **{name: value})
+    assert f"{name}={value}: expected" in done.stderr
+    assert allowed in done.stderr
+
+
+def test_static_files_are_hashed_compressed_and_cached_for_ever(tmp_path):
+    done = manage(
+        "shell",
+        "--no-imports",
+        "--command",
+        f"""
+from django.conf import settings
+settings.STATIC_ROOT = {str(tmp_path)!r}
+from django.core.management import call_command
+call_command("collectstatic", interactive=False, verbosity=0)
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.core.wsgi import get_wsgi_application
+from django.test import Client
+url = staticfiles_storage.url("pages/style.css")
+client = Client(headers={{"host": "drop.example", "accept-encoding": "gzip"}})
+answer = client.get(url, secure=True)
+print(url, answer.status_code, answer["Cache-Control"], answer["Content-Encoding"])
+""",
+    )
+    assert done.returncode == 0, done.stderr
+    url, status, *caching, encoding = done.stdout.split()
+    assert url != "/static/pages/style.css"
+    assert status == "200"
+    assert "immutable" in " ".join(caching)
+    assert encoding == "gzip"

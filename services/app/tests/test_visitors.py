@@ -1,0 +1,122 @@
+"""Nobody reaches another visitor's uploads, unless they share one board."""
+
+import pytest
+from django.test import Client
+
+from multipart import post
+from pages import visitor
+from samples import picture
+from uploads.models import Upload
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner(disk):
+    """A visitor with an image and a file."""
+    owner = Client()
+    post(owner, "/", ("image", "secret.png", picture()))
+    post(owner, "/files/", ("file", "secret.pdf", b"%PDF"))
+    return owner
+
+
+@pytest.fixture
+def stranger():
+    """Another visitor, who has been here before."""
+    stranger = Client()
+    stranger.get("/")
+    return stranger
+
+
+def delete_each(client):
+    ids = Upload.objects.values_list("id", flat=True)
+    return [client.post(f"/uploads/{upload_id}/delete/").status_code for upload_id in list(ids)]
+
+
+class TestStranger:
+    @pytest.mark.parametrize("path", ["/", "/files/"])
+    def test_a_stranger_sees_nothing(self, owner, stranger, path):
+        assert "secret" in owner.get(path).content.decode()
+        assert "secret" not in stranger.get(path).content.decode()
+
+    def test_a_stranger_cannot_delete(self, owner, stranger):
+        assert delete_each(stranger) == [404, 404]
+        assert Upload.objects.count() == 2
+
+    @pytest.mark.parametrize("path", ["/images/clear/", "/files/clear/"])
+    def test_a_stranger_clears_only_what_is_theirs(self, owner, stranger, path):
+        assert stranger.post(path).status_code == 302
+        assert Upload.objects.count() == 2
+
+    def test_the_owner_can_delete(self, owner):
+        assert delete_each(owner) == [302, 302]
+
+    def test_the_owner_can_clear(self, owner):
+        owner.post("/images/clear/")
+        owner.post("/files/clear/")
+        assert not Upload.objects.exists()
+
+    def test_whoever_has_a_link_follows_it(self, owner, stranger):
+        token = Upload.objects.get(filename="secret.pdf").token
+        assert stranger.get(f"/f/{token}").status_code == 302
+
+
+class TestSharedBoard:
+    @pytest.fixture(autouse=True)
+    def shared(self, settings):
+        settings.SHARED_BOARD = True
+
+    @pytest.mark.parametrize("path", ["/", "/files/"])
+    def test_everybody_sees_everything_and_is_told_so(self, owner, stranger, path):
+        html = stranger.get(path).content.decode()
+        assert "secret" in html
+        assert "one board for everybody" in html
+
+    def test_everybody_can_delete(self, owner, stranger):
+        assert delete_each(stranger) == [302, 302]
+        assert not Upload.objects.exists()
+
+    def test_everybody_can_clear(self, owner, stranger):
+        stranger.post("/images/clear/")
+        stranger.post("/files/clear/")
+        assert not Upload.objects.exists()
+
+
+class TestCookie:
+    def test_it_is_out_of_reach_for_scripts_and_other_sites(self, client):
+        cookie = client.get("/").cookies[visitor.COOKIE]
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Lax"
+        assert not cookie["secure"]
+
+    def test_over_https_it_stays_on_https(self, client):
+        assert client.get("/", secure=True).cookies[visitor.COOKIE]["secure"]
+
+    def test_it_outlives_every_upload_and_each_answer_renews_it(self, client, settings):
+        first = client.get("/").cookies[visitor.COOKIE]
+        again = client.get("/files/").cookies[visitor.COOKIE]
+        assert first.value.split(":")[0] == again.value.split(":")[0]
+        assert again["max-age"] > settings.UPLOAD_TTL_MAX
+
+    def test_each_visitor_has_another(self):
+        values = {Client().get("/").cookies[visitor.COOKIE].value for _ in range(3)}
+        assert len(values) == 3
+
+    @pytest.mark.parametrize("forge", ["{id}", "{id}:1:x", "{id}:{rest}x", "", "é", "x" * 5000])
+    def test_a_forged_one_makes_a_new_visitor(self, owner, forge):
+        upload_id, _, rest = owner.cookies[visitor.COOKIE].value.partition(":")
+        forger = Client()
+        forger.cookies[visitor.COOKIE] = forge.format(id=upload_id, rest=rest)
+        response = forger.get("/files/")
+        assert response.status_code == 200
+        assert "secret" not in response.content.decode()
+        assert response.cookies[visitor.COOKIE].value.split(":")[0] != upload_id
+
+    def test_another_cookie_of_ours_is_no_visitor(self, owner):
+        """A value that was signed for something else does not pass."""
+        from django.core import signing
+
+        upload_id = owner.cookies[visitor.COOKIE].value.partition(":")[0]
+        forger = Client()
+        forger.cookies[visitor.COOKIE] = signing.get_cookie_signer(salt="other").sign(upload_id)
+        assert "secret" not in forger.get("/files/").content.decode()
