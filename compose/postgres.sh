@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Start Postgres with the password that `.env` holds now: the image's own entrypoint sets it when it
+# makes a volume, and never again. Single-user mode, so nobody connects before it is set.
+set -Eeuo pipefail
+
+if [[ -s $PGDATA/PG_VERSION ]]; then
+    echo "ALTER ROLE \"$POSTGRES_USER\" PASSWORD '${POSTGRES_PASSWORD//\'/\'\'}'" |
+        postgres --single -c exit_on_error=on -c log_min_messages=warning -D "$PGDATA" postgres >/dev/null
+fi
+exec docker-entrypoint.sh "$@"
