@@ -1,0 +1,59 @@
+# The project's verbs; `make` alone prints them. For GNU make 3.81 and bash 3.2, as macOS has them.
+
+COMPOSE ?= docker compose
+VENV ?= .venv
+export COMPOSE VENV
+PATH := $(abspath $(VENV))/bin:$(PATH)
+export PATH
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help up down logs local test lint manage lock doctor clean .env .venv
+
+##@ Run
+
+up: .env ## Build and start the stack, and print its addresses [containers; no engine: local]
+	@python3 local/up.py; code=$$?; [ $$code -eq 3 ] || exit $$code; exec $(MAKE_COMMAND) local
+
+down: .env ## Stop the stack and keep its data [containers]
+	$(COMPOSE) down
+
+logs: .env ## Follow what the processes say; ARGS=worker for one [containers]
+	$(COMPOSE) logs --follow --tail 100 $(ARGS)
+
+local: .env .venv ## Run the stack without containers, until Ctrl-C [local]
+	@exec $(VENV)/bin/python local/run.py
+
+manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
+	@exec local/manage.sh $(ARGS)
+
+##@ Change
+
+test: .venv ## Run the tests; ARGS="-k expire" for some [both]
+	$(VENV)/bin/pytest $(ARGS)
+
+lint: .venv ## Run every check of the code [neither]
+	@local/lint.sh
+
+lock: .venv ## Write the requirements' lock files; ARGS=--upgrade for newer packages [neither]
+	@local/lock.sh $(ARGS)
+
+##@ This machine
+
+doctor: .env ## Say what is in the way of `make up` [containers]
+	@python3 local/doctor.py
+
+clean: .env ## Remove the data of both ways of running, and say what [both]
+	@local/clean.sh
+
+.env: ## Make .env with fresh secrets, or add what an older one lacks [both]
+	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 1; }
+	@python3 local/envfile.py .env
+
+.venv: ## Install what runs and checks the project, when it changed [local]
+	@local/venv.sh
+
+help:
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[.a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
