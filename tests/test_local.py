@@ -1,0 +1,311 @@
+"""`make local` on a machine without Docker: the whole stack, from the outside."""
+
+import io
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+import pytest
+import requests
+from PIL import Image
+
+import envfile
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 60  # it takes about 5; a busy machine takes longer
+HOSTS = ["localhost", "127.0.0.1"]
+T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], T], seconds: float, name: str) -> T:
+    """The first true answer of `what`, asked until the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds} s: {name}"
+        time.sleep(0.1)
+
+
+class Tree:
+    """A copy of the working tree with ports of its own, where no Docker is found."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._copy()
+        self.ports = dict(zip(envfile.PORTS, free_ports(), strict=True))
+        self.make_env()
+
+    def _copy(self) -> None:
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True).stdout
+        for name in filter(None, names.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.folder / name)
+        # The installed venv without its note of what is installed, so that nothing reinstalls it.
+        venv = self.folder / ".venv"
+        venv.mkdir()
+        for part in Path(sys.prefix).iterdir():
+            if part.name != "installed.txt":
+                (venv / part.name).symlink_to(part)
+        lock = self.folder / "services/app/requirements/development.txt"
+        shutil.copy2(lock, venv / "installed.txt")
+        # Every program of this machine but the engines.
+        programs = self.folder / "bin"
+        programs.mkdir()
+        for path in os.environ["PATH"].split(os.pathsep):
+            for program in Path(path).iterdir() if Path(path).is_dir() else []:
+                if not re.match("docker|podman|nerdctl", program.name):
+                    with suppress(FileExistsError):
+                        (programs / program.name).symlink_to(program)
+
+    def make_env(self) -> None:
+        """A new `.env`, as on the first day, with our ports and short lives."""
+        file = self.folder / ".env"
+        file.unlink(missing_ok=True)
+        envfile.complete(file)
+        mine = {**self.ports, "UPLOAD_TTL": 5, "EXPIRE_EVERY": 1}
+        text = file.read_text()
+        for name, value in mine.items():
+            text = re.sub(rf"^{name}=.*", f"{name}={value}", text, flags=re.MULTILINE)
+        file.write_text(text)
+
+    def make(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """`make`, as a shell in a terminal starts it: in a process group of its own."""
+        environment = {"PATH": str(self.folder / "bin"), "HOME": os.environ["HOME"]}
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                ["make", *arguments],
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        """Start `make local`, and wait until it says where everything is."""
+        self.log.write_bytes(b"")
+        self.process = self.make("local")
+        with suppress(AssertionError):
+            wait_for(self.announced, START_SECONDS, "make local")
+        assert self.announced(), self.log.read_text()
+
+    def announced(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, self.log.read_text()
+        return "Ctrl-C stops it" in self.log.read_text()
+
+    def url(self, path: str, *, host: str = "localhost", port: str = "WEB_PORT") -> str:
+        return f"http://{host}:{self.ports[port]}{path}"
+
+    def stored(self) -> list[Path]:
+        return [path for path in (self.folder / ".local/media").rglob("*") if path.is_file()]
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs for this tree: by its arguments, its folder or its database."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                facts = [process.cwd(), *process.cmdline(), process.environ().get("PWD", "")]
+                if any(str(self.folder) in fact for fact in facts):
+                    found.append(process)
+        return found
+
+    def wait_until_gone(self) -> None:
+        assert self.process
+        self.process.wait(30)
+        wait_for(lambda: not self.processes(), 5, f"nothing runs: {self.processes()}")
+
+    def end(self) -> None:
+        for process in self.processes():
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(self.processes(), timeout=5)
+
+
+def free_ports() -> list[int]:
+    sockets = [socket.socket() for _ in envfile.PORTS]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    found = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Tree]:
+    # Not pytest's own folder, which nobody else may enter: as root, Postgres is somebody else.
+    folder = Path(tempfile.mkdtemp(prefix="s3tasks-tree-", dir="/tmp"))
+    folder.chmod(0o755)
+    tree = Tree(folder)
+    try:
+        yield tree
+    finally:
+        tree.end()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def running(tree: Tree) -> Tree:
+    """The tree with `make local` up, whatever the test before it did."""
+    if not tree.process or tree.process.poll() is not None:
+        tree.start()
+    return tree
+
+
+class Visitor:
+    """A browser without scripts."""
+
+    def __init__(self, tree: Tree, host: str = "localhost") -> None:
+        self.tree, self.host = tree, host
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def get(self, path: str) -> requests.Response:
+        return self.session.get(self.tree.url(path, host=self.host), timeout=10)
+
+    def post(self, path: str, *, files: dict[str, tuple[str, bytes]], **fields: str) -> None:
+        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)
+        assert token
+        answer = self.session.post(
+            self.tree.url(path, host=self.host),
+            data={"csrfmiddlewaretoken": token[1], **fields},
+            files=files,
+            headers={"Referer": self.tree.url(path, host=self.host)},
+            allow_redirects=False,
+            timeout=10,
+        )
+        assert answer.status_code == 302, answer.text
+
+    def link(self, path: str, kind: str) -> str:
+        """The share link of the page's first upload, once it is ready."""
+
+        def ready() -> str:
+            found = re.search(rf"/{kind}/[\w-]+", self.get(path).text)
+            return found[0] if found and self.get(found[0]).status_code == 200 else ""
+
+        return wait_for(ready, 20, f"a link on {path}")
+
+
+def photo() -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((640, 480), 90).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_photo_is_shown_and_shared(running: Tree, host: str) -> None:
+    visitor = Visitor(running, host)
+
+    visitor.post("/", files={"image": ("photo.jpg", photo())}, name="Holiday", ttl="60")
+    link = visitor.link("/", "i")
+
+    assert visitor.get(link).headers["Content-Type"].startswith("image/")
+    assert "Holiday" in visitor.get("/").text
+
+
+def test_a_photo_is_gone_on_time(running: Tree) -> None:
+    visitor = Visitor(running)
+    before = set(running.stored())
+
+    visitor.post("/", files={"image": ("photo.jpg", photo())}, name="Holiday")  # UPLOAD_TTL=5
+    link = visitor.link("/", "i")
+    files = set(running.stored()) - before
+    wait_for(lambda: "Holiday" not in visitor.get("/").text, 10, "off the page")
+
+    assert visitor.get(link).status_code == 404
+    assert files
+    wait_for(lambda: not files & set(running.stored()), 10, f"gone from the disk: {files}")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_file_comes_back_as_it_was(running: Tree, host: str) -> None:
+    visitor = Visitor(running, host)
+    content = os.urandom(100_000)
+
+    visitor.post("/files/", files={"file": ("notes.bin", content)}, description="Notes", ttl="60")
+    answer = visitor.get(visitor.link("/files/", "f"))
+
+    assert answer.content == content
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_flower_asks_for_its_password(running: Tree, host: str) -> None:
+    url = running.url("/", host=host, port="FLOWER_PORT")
+    user, password = envfile.read(running.folder / ".env")["FLOWER_BASIC_AUTH"].split(":")
+
+    assert requests.get(url, timeout=10).status_code == 401
+    assert requests.get(url, auth=(user, "wrong"), timeout=10).status_code == 401
+    assert requests.get(url, auth=(user, password), timeout=10).status_code == 200
+    assert password in running.log.read_text()
+
+
+def test_only_this_machine_is_served(running: Tree) -> None:
+    ours = set(running.processes())
+    for listening in psutil.net_connections("inet"):
+        if listening.status == "LISTEN" and any(listening.pid == one.pid for one in ours):
+            assert listening.laddr.ip == "127.0.0.1", listening
+
+
+def test_a_second_start_beside_the_first_says_so(running: Tree) -> None:
+    second = running.make("local")
+
+    assert second.wait(30) != 0
+    assert "is in use by pid" in running.log.read_text()
+    assert Visitor(running).get("/").status_code == 200
+
+
+def test_manage_reaches_the_running_database(running: Tree) -> None:
+    code = "from uploads.models import Upload; print('uploads:', Upload.objects.count() + 1000)"
+
+    assert running.make("manage", f'ARGS=shell -c "{code}"').wait(30) == 0
+
+    assert re.search(r"uploads: 1\d\d\d", running.log.read_text())
+
+
+def test_data_outlives_a_stop_a_kill_and_a_new_env(running: Tree) -> None:
+    visitor = Visitor(running)
+    visitor.post("/files/", files={"file": ("kept.bin", b"kept")}, description="Kept", ttl="600")
+    link = visitor.link("/files/", "f")
+    assert running.process
+
+    os.killpg(running.process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
+    running.wait_until_gone()
+    running.start()
+    assert Visitor(running).get(link).content == b"kept"
+
+    # make first, then the runner, and nothing is tidied up: the rest of it is left running.
+    for process in (running.process, *psutil.Process(running.process.pid).children()):
+        process.kill()
+    running.process.wait(10)
+    assert running.processes()
+    running.make_env()
+    running.start()
+    assert Visitor(running).get(link).content == b"kept"
+
+    for process in running.processes():
+        process.kill()
+    running.process.wait(10)
+    running.start()
+    assert Visitor(running).get(link).content == b"kept"
+
+    running.process.terminate()
+    running.wait_until_gone()

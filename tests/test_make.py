@@ -1,0 +1,400 @@
+"""The verbs: help, and what doctor and up answer on machines that stand-ins on PATH play."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import envfile
+
+ROOT = Path(__file__).resolve().parents[1]
+INFO = {"ServerVersion": "28.0.1", "MemTotal": 8 * 1024**3, "DockerRootDir": "/"}
+# What a machine without our venv and without an engine has.
+TOOLS = "awk bash cat cmp cp cut dirname du env grep lsof make mktemp rm sh ss touch uname xargs"
+
+
+class Machine:
+    """The Makefile and its scripts in a folder of their own, with these programs on PATH only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree, self.programs = folder / "tree", folder / "programs"
+        for name in ("Makefile", ".env.var", "local", "services/app/requirements/development.txt"):
+            target = self.tree / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+            copy(ROOT / name, target)
+        self.programs.mkdir()
+        for tool in TOOLS.split():
+            if found := shutil.which(tool):
+                (self.programs / tool).symlink_to(found)
+        (self.programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
+        envfile.complete(self.tree / ".env")
+        self.set_ports(free_ports())
+        self.venv()
+
+    def set_ports(self, ports: list[int]) -> None:
+        file = self.tree / ".env"
+        text = file.read_text()
+        for name, port in zip(envfile.PORTS, ports, strict=True):
+            text = re.sub(rf"^{name}=.*", f"{name}={port}", text, flags=re.MULTILINE)
+        file.write_text(text)
+        self.ports = ports
+
+    def program(self, name: str, script: str) -> None:
+        file = self.programs / name
+        file.unlink(missing_ok=True)
+        file.write_text(f"#!/usr/bin/env bash\n{script}\n")
+        file.chmod(0o755)
+
+    def docker(self, answers: dict[str, str] | None = None) -> None:
+        """A docker that answers as a healthy engine does, but for these; its calls are noted."""
+        usual = {"info": f"echo '{json.dumps(INFO)}'", "compose version": "echo 2.30.0"}
+        # The first that the call begins with counts.
+        cases = [
+            f"{shlex.quote(call)}*) {answer} ;;"
+            for call, answer in [*(answers or {}).items(), *usual.items()]
+        ]
+        note = f'echo "$*" >>{self.tree}/calls'
+        self.program("docker", "\n".join([note, 'case "$*" in', *cases, "*) exit 0 ;;", "esac"]))
+
+    def venv(self) -> None:
+        """A venv whose Python says what it was asked to run."""
+        folder = self.tree / ".venv" / "bin"
+        folder.mkdir(parents=True)
+        shutil.copy2(
+            self.tree / "services/app/requirements/development.txt", folder.parent / "installed.txt"
+        )
+        (folder / "python").write_text('#!/bin/sh\n[ "$1" = -c ] || echo "python $*"\n')
+        (folder / "python").chmod(0o755)
+
+    def make(self, *arguments: str) -> tuple[int, str]:
+        """The return code, and everything that it printed."""
+        done = subprocess.run(
+            ["make", *arguments],
+            cwd=self.tree,
+            env={"PATH": str(self.programs), "HOME": str(self.tree)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, done.stdout
+
+
+def free_ports() -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in envfile.PORTS]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_make_alone_prints_each_verb_and_what_it_acts_on(machine: Machine) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([.a-z][.a-z-]*):(?!=)", makefile, re.MULTILINE)) - {".PHONY"}
+    verbs = {"up", "down", "local", "test", "lint", "logs", "manage", "lock", "doctor", "clean"}
+
+    code, text = machine.make()
+
+    assert code == 0
+    shown = re.findall(r"^  make (\S+) +\S.*\[([a-z:; ]+)\]$", text, re.MULTILINE)
+    assert {name for name, _ in shown} == targets - {"help"}
+    assert verbs <= targets
+    assert all(re.match("containers|local|both|neither", where) for _, where in shown)
+
+
+def test_a_dry_run_runs_nothing(machine: Machine) -> None:
+    machine.docker()
+
+    code, _ = machine.make("-n", "up")
+
+    assert code == 0
+    assert not (machine.tree / "calls").exists()
+
+
+# --- doctor -------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_nothing_on_a_ready_machine(machine: Machine) -> None:
+    machine.docker()
+
+    code, text = machine.make("doctor")
+
+    assert (code, text.splitlines()[-1]) == (0, "doctor: nothing is in the way")
+
+
+def test_doctor_makes_an_env_where_there_is_none(machine: Machine) -> None:
+    machine.docker()
+    (machine.tree / ".env").unlink()
+
+    text = machine.make("doctor")[1]
+
+    assert "made .env with fresh secrets" in text
+    assert stat.S_IMODE((machine.tree / ".env").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"info": """echo '{"ServerErrors": ["is it running?"]}'; exit 1"""}, "is it running?"),
+        ({"info": "echo permission denied >&2; exit 1"}, "permission denied"),
+        (None, "docker is not installed"),
+    ],
+)
+def test_doctor_and_up_say_that_no_engine_answers(
+    machine: Machine, answers: dict[str, str] | None, said: str
+) -> None:
+    if answers:
+        machine.docker(answers)
+
+    code, text = machine.make("doctor")
+    assert code == 0
+    assert f"no container engine ({said}): `make up` will do `make local`" in text
+
+    code, text = machine.make("up")
+    assert code == 0
+    assert f"up: no container engine ({said}): `make local` instead" in text
+    assert text.endswith("python local/run.py\n")
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"compose version": "echo v2.20.3"}, "Compose v2.20.3 is too old: 2.24 or newer"),
+        ({"compose version": "echo no such command; exit 1"}, "install Docker's Compose plugin"),
+        ({"info": f"echo '{json.dumps({**INFO, 'MemTotal': 2**30})}'"}, "has 1.0 GiB of memory"),
+    ],
+)
+def test_doctor_names_what_the_engine_lacks(
+    machine: Machine, answers: dict[str, str], said: str
+) -> None:
+    machine.docker(answers)
+
+    code, text = machine.make("doctor")
+
+    assert code != 0
+    assert said in text
+
+
+def test_doctor_names_who_holds_a_port_and_the_line_to_change(machine: Machine, taken: int) -> None:
+    machine.docker()
+    machine.set_ports([*machine.ports[:2], taken, machine.ports[3]])
+
+    code, text = machine.make("doctor")
+
+    assert code != 0
+    assert f"port {taken} is taken by " in text
+    assert f"(pid {os.getpid()}): change MINIO_PORT={taken} in .env" in text
+
+
+def test_doctor_names_the_container_that_holds_a_port(machine: Machine, taken: int) -> None:
+    machine.docker({"ps": "printf 'other-web-1\\t/home/other\\n'"})
+    machine.set_ports([taken, *machine.ports[1:]])
+
+    text = machine.make("doctor")[1]
+
+    assert f"port {taken} is taken by container other-web-1 of /home/other: change WEB_PORT" in text
+
+
+def test_a_port_of_this_very_stack_is_no_obstacle(machine: Machine, taken: int) -> None:
+    machine.docker({"ps": f"printf 's3tasks-web-1\\t{machine.tree}\\n'"})
+    machine.set_ports([taken, *machine.ports[1:]])
+
+    assert machine.make("doctor")[0] == 0
+
+
+def test_doctor_names_two_variables_with_one_port(machine: Machine) -> None:
+    machine.docker()
+    one, two, three, _ = machine.ports
+    machine.set_ports([one, two, three, one])
+
+    text = machine.make("doctor")[1]
+
+    assert f"MINIO_CONSOLE_PORT and WEB_PORT are both {one}" in text
+
+
+def test_doctor_names_a_port_that_is_none(machine: Machine) -> None:
+    machine.docker()
+    file = machine.tree / ".env"
+    file.write_text(re.sub("FLOWER_PORT=.*", "FLOWER_PORT=none", file.read_text()))
+
+    code, text = machine.make("doctor")
+
+    assert code != 0
+    assert "FLOWER_PORT=none in .env: expected a port" in text
+
+
+def test_doctor_names_a_blank_secret(machine: Machine) -> None:
+    machine.docker()
+    file = machine.tree / ".env"
+    file.write_text(re.sub("SECRET_KEY=.*", "SECRET_KEY=", file.read_text(), count=1))
+
+    assert "SECRET_KEY is blank in .env: remove the line" in machine.make("doctor")[1]
+
+
+# --- up -----------------------------------------------------------------------------------------
+
+DOCKERFILE = """
+ARG MINIO_IMAGE=compiled
+FROM golang:1 AS build
+FROM python:3 AS compiled
+COPY --from=build /go/bin/minio /bin/
+FROM ${MINIO_IMAGE} AS minio
+"""
+
+
+def services(tree: Path, **minio: str) -> str:
+    (tree / "Dockerfile").write_text(DOCKERFILE)
+    build = {"context": str(tree), "dockerfile": "Dockerfile", "target": "minio", "args": minio}
+    both = {"redis": {"image": "redis:8"}, "minio": {"image": "s3tasks-minio", "build": build}}
+    return f"echo '{json.dumps({'services': both})}'"
+
+
+def test_up_names_the_image_that_cannot_be_had(machine: Machine) -> None:
+    machine.docker(
+        {
+            "image inspect": "[[ $* == *redis* ]] || exit 1",
+            "compose config": services(machine.tree),
+            "pull": "echo no such host >&2; exit 1",
+        }
+    )
+
+    code, text = machine.make("up")
+
+    assert code != 0
+    assert "golang:1 can't be had; `make local` runs the stack without containers" in text
+    assert "compose build" not in (machine.tree / "calls").read_text()
+
+
+def test_a_ready_made_minio_needs_no_compiler(machine: Machine) -> None:
+    machine.docker(
+        {
+            "image inspect": "exit 1",
+            "compose config": services(machine.tree, MINIO_IMAGE="fork/minio:1"),
+        }
+    )
+
+    machine.make("up")
+
+    calls = (machine.tree / "calls").read_text()
+    assert re.findall(r"^pull (.*)", calls, re.MULTILINE) == ["fork/minio:1", "redis:8"]
+
+
+def test_up_announces_the_compile_and_prints_addresses_and_passwords(machine: Machine) -> None:
+    web = {"Service": "web", "State": "running", "Health": "healthy"}
+    release = {"Service": "release", "State": "exited", "ExitCode": 0}
+    machine.docker(
+        {
+            "image inspect s3tasks-minio": "exit 1",
+            "image inspect": "exit 0",
+            "compose config": services(machine.tree),
+            "compose up": "exit 1",  # as with --wait when a one-shot service has ended
+            "compose ps": f"echo '{json.dumps(web)}'; echo '{json.dumps(release)}'",
+        }
+    )
+
+    code, text = machine.make("up")
+
+    env = envfile.read(machine.tree / ".env")
+    assert code == 0, text
+    assert "MinIO is compiled once, which takes minutes" in text
+    assert f"http://localhost:{env['WEB_PORT']}/" in text
+    assert env["FLOWER_BASIC_AUTH"].partition(":")[2] in text
+    assert f"http://localhost:{env['MINIO_CONSOLE_PORT']}/" in text
+    assert env["MINIO_ROOT_PASSWORD"] in text
+    assert "make down" in text
+
+
+def test_up_names_the_service_that_is_not_well(machine: Machine) -> None:
+    worker = {"Service": "worker", "State": "restarting", "Health": ""}
+    machine.docker(
+        {
+            "compose config": services(machine.tree),
+            "compose ps": f"echo '{json.dumps(worker)}'",
+        }
+    )
+
+    code, text = machine.make("up")
+
+    assert code != 0
+    assert "not well: worker (restarting)" in text
+    assert "compose logs --tail 20 worker" in (machine.tree / "calls").read_text()
+
+
+# --- .venv, clean, manage -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "[[ $* != *version_info* ]]",
+            "Python 3.11 or newer is missing",
+        ),
+        ("[[ $* != *ensurepip* ]]", "Python's venv module is missing"),
+    ],
+)
+def test_what_the_venv_lacks_is_named_with_its_command(
+    machine: Machine, script: str, said: str
+) -> None:
+    shutil.rmtree(machine.tree / ".venv")
+    machine.program("python3", script)
+
+    code, text = machine.make(".venv")
+
+    assert code != 0
+    assert re.search(rf"venv: {said}: (sudo apt|brew) install python", text)
+    assert not (machine.tree / ".venv").exists()
+
+
+def test_clean_keeps_env_and_says_what_it_removes(machine: Machine) -> None:
+    machine.docker()
+    (machine.tree / ".local").mkdir()
+
+    code, text = machine.make("clean")
+
+    assert code == 0
+    assert "clean: the stack's containers and volumes" in text
+    assert "clean: .local" in text
+    assert not (machine.tree / ".local").exists()
+    assert (machine.tree / ".env").exists()
+    assert "compose down --volumes" in (machine.tree / "calls").read_text()
+
+
+def test_manage_runs_in_the_running_stack_as_the_caller(machine: Machine) -> None:
+    machine.docker({"compose ps": "echo 123abc"})
+    (machine.programs / "id").symlink_to(str(shutil.which("id")))
+
+    machine.make("manage", "ARGS=makemigrations -n 'a name'")
+
+    call = (machine.tree / "calls").read_text().splitlines()[-1]
+    assert f"--user {os.getuid()}:{os.getgid()}" in call
+    assert f"--volume {machine.tree}/services/app:/srv/app" in call
+    assert call.endswith("web python manage.py makemigrations -n a name")
+
+
+def test_manage_uses_the_local_database_otherwise(machine: Machine) -> None:
+
+    text = machine.make("manage", "ARGS=migrate")[1]
+
+    assert "python local/run.py python manage.py migrate" in text

@@ -1,0 +1,177 @@
+"""What the page promises, against the containers with MinIO."""
+
+import datetime
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from photos import damaged, photo
+from stack import Visitor, wait_for
+
+
+def test_a_photo_is_shown_from_the_address_that_a_browser_uses(stack, visitor):
+    visitor.upload_images(("photo.jpg", photo(1600, 1200)))
+    (picture,) = visitor.wait_for_pictures(1)
+    assert picture.startswith(f"http://localhost:{stack.ports['MINIO_PORT']}/")
+    answer = requests.get(picture, timeout=5)
+    assert answer.headers["Content-Type"].startswith("image/")
+    (link,) = visitor.links()
+    shared = requests.get(link, timeout=5)
+    assert shared.headers["Content-Type"] == "image/jpeg"
+    assert shared.headers["Content-Disposition"] == "inline"
+
+
+def test_a_fourth_image_leaves_three_rows_and_exactly_their_objects(stack, visitor):
+    for number in range(4):
+        visitor.upload_images((f"{number}.png", photo(64, 48, "PNG")))
+    stack.is_settled()
+    assert stack.count("upload") == 3
+    assert len(stack.objects()) == 6
+    names = {name for (name,) in stack.sql("SELECT filename FROM uploads_upload")}
+    assert names == {"1.png", "2.png", "3.png"}
+
+
+def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, visitor):
+    stack.restart_with("web", UPLOAD_TTL=5)
+    try:
+        visitor.get()
+        visitor.upload_file("report.txt", b"report")
+        link = visitor.links("/files/")[0]
+        assert requests.get(link, timeout=5).content == b"report"
+        (moment,) = stack.sql("SELECT extract(epoch FROM expires_at) FROM uploads_upload")[0]
+        expires_at = float(moment)
+        asked = last_seen = 0.0
+        while asked <= expires_at:
+            asked = datetime.datetime.now().timestamp()
+            if visitor.links("/files/"):
+                last_seen = asked
+        assert expires_at - 1 < last_seen < expires_at
+        assert requests.get(link, timeout=5).status_code == 404
+        wait_for(lambda: not stack.objects(), 7, "its object is gone within EXPIRE_EVERY + 2 s")
+        assert datetime.datetime.now().timestamp() < expires_at + 7
+    finally:
+        stack.restart_with("web", UPLOAD_TTL=900)
+
+
+def test_what_it_did_is_in_flower_and_the_ticks_that_found_nothing_are_not(stack, visitor):
+    visitor.upload_file("a.txt", b"a", ttl=1)
+    task = wait_for(
+        lambda: next((t for t in stack.tasks() if t["name"] == "expire"), None), 15, "the task"
+    )
+    task = wait_for(
+        lambda: next((t for t in stack.tasks() if t["uuid"] == task["uuid"] and t["result"]), None),
+        5,
+        "its result",
+    )
+    assert task["result"].replace('"', "'") == "{'expired': 1, 'purged': 1}"
+    assert "tick" not in {t["name"] for t in stack.tasks()}
+
+
+def test_flower_is_closed_without_its_password(stack):
+    assert requests.get(stack.flower, timeout=5).status_code == 401
+    assert requests.get(f"{stack.flower}/api/tasks", timeout=5).status_code == 401
+    assert requests.get(stack.flower, auth=("s3tasks", "wrong"), timeout=5).status_code == 401
+
+
+def test_delete_all_leaves_only_the_marker_in_the_bucket(stack, visitor):
+    for number in range(2):
+        visitor.upload_images((f"{number}.png", photo(64, 48, "PNG")))
+        visitor.upload_file(f"{number}.txt", b"text")
+    visitor.wait_for_pictures(2)
+    visitor.post("/images/clear/")
+    visitor.post("/files/clear/")
+    assert visitor.links() == visitor.links("/files/") == []
+    wait_for(lambda: stack.keys() == {"marker"}, 15, "only the marker is left")
+
+
+def test_a_file_comes_back_byte_for_byte_under_its_own_name(stack, visitor):
+    for name in ("report.pdf", "ção 日本.pdf"):
+        content = bytes(range(256)) * 5000
+        visitor.upload_file(name, content)
+        answer = requests.get(visitor.links("/files/")[0], timeout=5)
+        assert answer.content == content
+        disposition = answer.headers["Content-Disposition"]
+        assert disposition.startswith("attachment")
+        assert requests.utils.quote(name) in disposition or name in disposition
+
+
+def test_ten_images_at_once_leave_three_and_exactly_their_objects(stack, visitor):
+    visitor.get()
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(
+            pool.map(lambda n: visitor.upload_images((f"{n}.jpg", photo(320, 240))), range(10))
+        )
+    assert {answer.status_code for answer in answers} == {200}
+    stack.is_settled()
+    assert stack.count("upload") == 3
+    assert len(stack.objects()) == 6
+
+
+def test_a_fourth_image_that_cannot_be_decoded_pushes_nothing_out(stack, visitor):
+    visitor.upload_images(*[(f"{n}.png", photo(64, 48, "PNG")) for n in range(3)])
+    kept = set(visitor.wait_for_pictures(3))
+    visitor.upload_images(("broken.jpg", damaged(photo(640, 480))))
+    wait_for(
+        lambda: "broken.jpg" in (text := visitor.get().text) and "damaged" in text.lower(),
+        15,
+        "the page says that it was rejected, and why",
+    )
+    stack.is_settled()
+    assert len(visitor.pictures()) == len(kept) == 3
+    assert stack.count("upload", "state = 'ready'") == 3
+
+
+def test_a_stranger_cannot_list_delete_or_clear(stack, visitor, stranger):
+    visitor.upload_file("mine.txt", b"mine")
+    upload = stack.sql("SELECT id FROM uploads_upload")[0][0]
+    assert stranger.links("/files/") == []
+    assert stranger.post(f"/uploads/{upload}/delete/").status_code == 404
+    stranger.post("/files/clear/")
+    stranger.post("/images/clear/")
+    assert requests.get(visitor.links("/files/")[0], timeout=5).content == b"mine"
+
+
+def test_on_a_shared_board_everybody_sees_and_deletes_everything(stack):
+    stack.restart_with("web", SHARED_BOARD=True)
+    try:
+        one, other = Visitor(stack.page), Visitor(stack.page)
+        one.upload_file("ours.txt", b"ours")
+        one.upload_file("too.txt", b"too")
+        assert len(other.links("/files/")) == 2
+        upload = stack.sql("SELECT id FROM uploads_upload")[0][0]
+        assert other.post(f"/uploads/{upload}/delete/").status_code == 200
+        assert len(one.links("/files/")) == 1
+        other.post("/files/clear/")
+        assert one.links("/files/") == []
+    finally:
+        stack.restart_with("web", SHARED_BOARD=False)
+
+
+def test_a_file_over_the_limit_gets_a_message_and_nothing_is_stored(stack, visitor):
+    visitor.get()
+    answer = visitor.upload_images(("big.jpg", photo(64, 48) + bytes(21 * 1024 * 1024)))
+    assert answer.status_code == 422
+    assert "too large" in answer.text
+    assert stack.count("upload") == 0
+    assert stack.objects() == set()
+
+
+def test_a_forged_csrf_token_is_refused_and_nothing_is_stored(stack, visitor):
+    visitor.get()
+    visitor.token = "x" * 64
+    assert visitor.upload_file("a.txt", b"a").status_code == 403
+    assert (stack.count("upload"), stack.objects()) == (0, set())
+
+
+def test_the_app_has_no_more_rights_than_its_policy_gives(stack):
+    import pytest
+    from botocore.exceptions import ClientError
+
+    client = stack.s3()
+    for forbidden in (
+        lambda: client.list_buckets() and client.delete_bucket(Bucket="s3tasks"),
+        lambda: client.create_bucket(Bucket="another"),
+        lambda: client.put_bucket_policy(Bucket="s3tasks", Policy="{}"),
+    ):
+        with pytest.raises(ClientError, match=r"AccessDenied|Access Denied"):
+            forbidden()
