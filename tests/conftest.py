@@ -38,7 +38,7 @@ def running_stack(tmp_path_factory):
 @pytest.fixture
 def stack(running_stack):
     """The stack, healthy and empty."""
-    running_stack.up()
+    running_stack.mend()
     running_stack.empty()
     return running_stack
 

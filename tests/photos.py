@@ -19,3 +19,10 @@ def photo(width: int, height: int, image_format: str = "JPEG") -> bytes:
 def damaged(image: bytes) -> bytes:
     """The image without its second half."""
     return image[: len(image) // 2]
+
+
+def slow_image() -> bytes:
+    """A small file that takes the worker seconds: 98 megapixels, just within the limit."""
+    file = io.BytesIO()
+    Image.linear_gradient("L").resize((9900, 9900)).save(file, "PNG", compress_level=1)
+    return file.getvalue()

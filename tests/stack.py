@@ -102,14 +102,18 @@ class Stack:
         """A Compose command on this project."""
         return self.run("docker", "compose", *command)
 
-    def up(self, *services: str) -> None:
-        """Start what does not run, with what `.env` says, and wait until it is healthy."""
-        self.compose("up", "--detach", "--no-build", "--wait", *services)
-
-    def restart_with(self, *services: str, **values: Any) -> None:
-        """Change `.env` and recreate the services that should see it."""
-        set_variables(self.folder / ".env", **values)
+    def up(self, *services: str, **values: Any) -> None:
+        """Start these with what `.env` says, after changing it, and wait until they are healthy."""
+        if values:
+            set_variables(self.folder / ".env", **values)
         self.compose("up", "--detach", "--no-build", "--no-deps", "--wait", *services)
+
+    def mend(self) -> None:
+        """Start what an earlier test left stopped."""
+        services = {"beat", "flower", "minio", "postgres", "redis", "web", "worker"}
+        states = self.compose("ps", "--format", "{{.Service}} {{.Health}}").splitlines()
+        if unwell := services - {s.split()[0] for s in states if s.endswith(" healthy")}:
+            self.up(*unwell)
 
     def kill(self, service: str) -> None:
         """SIGKILL to all its processes at once."""

@@ -9,7 +9,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from photos import photo
+from photos import photo, slow_image
 from stack import BUCKET, wait_for
 
 PAGE_SECONDS = 3  # the longest that a page may take whatever is down
@@ -124,7 +124,7 @@ class TestWorkerKilled:
         put_files(stack, 2000)
         stack.compose("stop", "beat")
         stack.sql("UPDATE uploads_upload SET expires_at = now()")
-        stack.compose("start", "beat")
+        stack.up("beat")
         wait_for(lambda: len(stack.objects()) < 2000, 30, "the purge has begun")
         stack.kill("worker")
         stack.up("worker")
@@ -132,7 +132,7 @@ class TestWorkerKilled:
         assert (stack.count("upload"), stack.objects()) == (0, set())
 
     def test_in_the_middle_of_making_an_image_safe(self, stack, visitor):
-        visitor.upload_images(("large.png", photo(4800, 3600, "PNG")))
+        visitor.upload_images(("large.png", slow_image()))
         wait_for(lambda: stack.count("upload", "attempts = 1"), 20, "the worker has begun")
         stack.kill("worker")
         assert stack.count("upload", "state = 'checking'") == 1
@@ -144,7 +144,7 @@ class TestWorkerKilled:
     def test_an_image_that_kills_it_each_time_is_rejected_after_three_attempts(
         self, stack, visitor
     ):
-        visitor.upload_images(("killer.png", photo(4800, 3600, "PNG")))
+        visitor.upload_images(("killer.png", slow_image()))
         for attempt in (1, 2, 3):
             wait_for(
                 lambda n=attempt: stack.count("upload", f"attempts = {n}"), 60, f"attempt {attempt}"

@@ -32,7 +32,7 @@ def test_a_fourth_image_leaves_three_rows_and_exactly_their_objects(stack, visit
 
 
 def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, visitor):
-    stack.restart_with("web", UPLOAD_TTL=5)
+    stack.up("web", UPLOAD_TTL=5)
     try:
         visitor.get()
         visitor.upload_file("report.txt", b"report")
@@ -50,7 +50,7 @@ def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, 
         wait_for(lambda: not stack.objects(), 7, "its object is gone within EXPIRE_EVERY + 2 s")
         assert datetime.datetime.now().timestamp() < expires_at + 7
     finally:
-        stack.restart_with("web", UPLOAD_TTL=900)
+        stack.up("web", UPLOAD_TTL=900)
 
 
 def test_what_it_did_is_in_flower_and_the_ticks_that_found_nothing_are_not(stack, visitor):
@@ -132,7 +132,7 @@ def test_a_stranger_cannot_list_delete_or_clear(stack, visitor, stranger):
 
 
 def test_on_a_shared_board_everybody_sees_and_deletes_everything(stack):
-    stack.restart_with("web", SHARED_BOARD=True)
+    stack.up("web", SHARED_BOARD=True)
     try:
         one, other = Visitor(stack.page), Visitor(stack.page)
         one.upload_file("ours.txt", b"ours")
@@ -144,7 +144,7 @@ def test_on_a_shared_board_everybody_sees_and_deletes_everything(stack):
         other.post("/files/clear/")
         assert one.links("/files/") == []
     finally:
-        stack.restart_with("web", SHARED_BOARD=False)
+        stack.up("web", SHARED_BOARD=False)
 
 
 def test_a_file_over_the_limit_gets_a_message_and_nothing_is_stored(stack, visitor):

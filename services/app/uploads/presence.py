@@ -31,7 +31,7 @@ SETTLED = {
 }
 CHECKS_AT_ONCE = 8  # requests to storage
 PAGE_WAITS = 1.0  # seconds, for all checks of a page together
-REMEMBERED = 30.0  # seconds that a found object is not looked for again
+REMEMBERED = 25.0  # seconds that a found object is not looked for again; then 5 s to notice
 SILENCE = 10.0  # seconds without checks after storage did not answer
 
 
