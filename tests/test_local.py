@@ -137,6 +137,8 @@ class Tree:
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(self.processes(), timeout=5)
+        if self.process:
+            self.process.wait(10)
 
 
 def free_ports() -> list[int]:

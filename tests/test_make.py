@@ -1,5 +1,6 @@
 """The verbs: help, and what doctor and up answer on machines that stand-ins on PATH play."""
 
+import ast
 import json
 import os
 import re
@@ -130,6 +131,14 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
 
     assert code == 0
     assert not (machine.tree / "calls").exists()
+
+
+@pytest.mark.parametrize("name", ["addresses", "doctor", "envfile", "up"])
+def test_what_runs_before_the_venv_is_python_3_8(name: str) -> None:
+    source = (ROOT / "local" / f"{name}.py").read_text()
+
+    ast.parse(source, feature_version=(3, 8))
+    assert "from __future__ import annotations" in source  # `str | None` is not evaluated
 
 
 # --- doctor -------------------------------------------------------------------------------------
@@ -389,7 +398,7 @@ def test_manage_runs_in_the_running_stack_as_the_caller(machine: Machine) -> Non
 
     call = (machine.tree / "calls").read_text().splitlines()[-1]
     assert f"--user {os.getuid()}:{os.getgid()}" in call
-    assert f"--volume {machine.tree}/services/app:/srv/app" in call
+    assert f"--volume {machine.tree}/services/app:/srv/code --workdir /srv/code" in call
     assert call.endswith("web python manage.py makemigrations -n a name")
 
 

@@ -3,8 +3,9 @@
 
 import sys
 
-import s3tasks  # noqa: F401  chooses the settings
 from django.core.management import execute_from_command_line
+
+import s3tasks  # noqa: F401  chooses the settings
 
 if __name__ == "__main__":
     execute_from_command_line(sys.argv)

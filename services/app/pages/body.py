@@ -65,7 +65,7 @@ class Body:
             return b""
         try:
             data = self.stream.read(size)
-        except ParseException as error:  # of a chunked body that was cut, or is malformed
+        except (ParseException, OSError) as error:  # chunks that were cut, or are malformed
             raise UnreadablePostError(str(error)) from error
         self.bytes_read += len(data)
         return data
@@ -89,7 +89,7 @@ class Body:
 
 
 class Spool(FileUploadHandler):
-    """Spools each file up to the limit; of one beyond it, and of all after, only the size counts.
+    """Spools each file up to the limit; of one beyond it only the size is known.
 
     The temporary file has no name: a process that is killed leaves nothing on the disk.
     """
@@ -101,15 +101,16 @@ class Spool(FileUploadHandler):
         self.body = body
         self.limit_bytes = limit_bytes
         self.files = 0
-        self.interrupted = False
+        self.receiving = False
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         """Begin a file."""
         super().new_file(*args, **kwargs)
         self.files += 1
+        self.receiving = True
         self.size_bytes = 0
-        # Closed with the request.
-        self.file = tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR)  # noqa: SIM115
+        folder = settings.FILE_UPLOAD_TEMP_DIR
+        self.file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  see close()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Write the bytes, or drop them with what was written."""
@@ -118,17 +119,19 @@ class Spool(FileUploadHandler):
             self.file.seek(0)
             self.file.truncate()
             self.body.lose_point()
-        elif self.body.drain_until is None:
+        else:
             self.file.write(raw_data)
 
     def file_complete(self, file_size: int) -> ArrivedFile:  # type: ignore[override]
-        """The file; Django asks nothing of it but `close`."""
+        """The file; Django asks nothing of it but `close`, which it calls after the answer."""
         self.file.seek(0)
+        self.receiving = False
         return ArrivedFile(str(self.file_name), self.size_bytes, self.file)
 
-    def upload_interrupted(self) -> None:
-        """The body ended within the file."""
-        self.interrupted = True
+    def close(self) -> None:
+        """Forget a file that was not completed."""
+        if self.receiving:
+            self.file.close()
 
 
 class Parser(MultiPartParser):

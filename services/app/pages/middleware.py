@@ -5,7 +5,6 @@ from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import (
-    BadRequest,
     RequestDataTooBig,
     TooManyFieldsSent,
     TooManyFilesSent,
@@ -39,13 +38,13 @@ class BodyLimitMiddleware:
 def read_form(request: HttpRequest) -> str:
     """Fill the request's POST and FILES; what the visitor reads where the form can't be read."""
     body = body_of(request)
+    spool = Spool(body, file_limit(request.path_info))
 
     def parse(meta: dict[str, Any], stream: object) -> tuple[QueryDict, MultiValueDict[str, Any]]:
         if body.length is None:
             meta = {**meta, "CONTENT_LENGTH": UNKNOWN_LENGTH}
-        spool = Spool(body, file_limit(request.path_info))
         post, files = Parser(meta, body, [spool], request.encoding).parse()  # type: ignore[arg-type]
-        if body.given_up and spool.interrupted:
+        if body.given_up and spool.receiving:
             files.appendlist(spool.field_name, spool.file_complete(0))  # too large: say so
         return post, files
 
@@ -56,12 +55,14 @@ def read_form(request: HttpRequest) -> str:
             return ""
     except UnreadablePostError:
         pass
-    except (MultiPartParserError, BadRequest):
+    except MultiPartParserError:
         drain(body)
         return _("Your browser sent a form that could not be read.")
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
         drain(body)
         return _("Your browser sent more than this form takes.")
+    finally:
+        spool.close()
     return _("The connection was cut before everything had arrived. Nothing was stored.")
 
 

@@ -1,18 +1,16 @@
 """My Images, My Files, and the share links: authorise, parse, call the lifecycle, answer."""
 
 import uuid
-from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.cache import add_never_cache_headers
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
-from django.views import View
 
-from pages import errors, visitor, wording
+from pages import errors, wording
+from pages.base import PageView, VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
 from uploads import lifecycle
 from uploads.errors import UploadError, UploadNotFound
@@ -23,42 +21,6 @@ from uploads.rate import check_rate
 from uploads.storage import Method
 
 PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}  # the names of their addresses
-
-
-class PageView(View):
-    """Answers every error with a page, and is never cached."""
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The answer."""
-        try:
-            response = super().dispatch(request, *args, **kwargs)
-        except UploadError as error:
-            response = errors.answer(request, error)
-        add_never_cache_headers(response)
-        return response
-
-    def http_method_not_allowed(
-        self, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """A page, with the methods that are."""
-        response = errors.method_not_allowed(request)
-        plain = super().http_method_not_allowed(request, *args, **kwargs)
-        response["Allow"] = plain["Allow"]
-        return response
-
-
-class VisitorView(PageView):
-    """Knows whose uploads it is about."""
-
-    owner: uuid.UUID
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The answer, with the visitor's cookie."""
-        who = visitor.recognise(request)
-        self.owner = lifecycle.owner_for(who)
-        response = super().dispatch(request, *args, **kwargs)
-        visitor.remember(request, response, who)
-        return response
 
 
 class UploadsPage(VisitorView):

@@ -52,7 +52,8 @@ def shown_name(name: str) -> SafeString:
 def received(kind: Kind, names: list[str]) -> str:
     """What is said of new uploads."""
     if kind == Kind.FILE:
-        return format_html(_("{} was received. Its link is below."), shown_name(names[0]))
+        sentence = _('{} was received. <a href="#uploads">Its link is below.</a>')
+        return format_html(sentence, shown_name(names[0]))
     text = ngettext("%d image was received.", "%d images were received.", len(names))
     return text % len(names)
 

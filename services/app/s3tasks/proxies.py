@@ -10,7 +10,7 @@ class TrustedProxiesMiddleware:
     """Believe as many entries of X-Forwarded-For as there are proxies of ours, from its end.
 
     Each proxy appends the address that called it, so what a visitor forges stands before those.
-    With TRUSTED_PROXIES=0 both headers are ignored.
+    With TRUSTED_PROXIES=0 the header is ignored, as is X-Forwarded-Proto by the settings.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -21,6 +21,4 @@ class TrustedProxiesMiddleware:
         forwarded = [a.strip() for a in request.headers.get("X-Forwarded-For", "").split(",")]
         if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
             request.META["REMOTE_ADDR"] = forwarded[-proxies]
-        if not proxies:
-            request.META.pop("HTTP_X_FORWARDED_PROTO", None)
         return self.get_response(request)

@@ -41,3 +41,12 @@ def message(response) -> str:
         r'(?:role="alert".*?>|id="messages".*?>|class="lede">)(.*?)</div>', html, re.S
     )
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", " ".join(found))).strip()
+
+
+def nothing_is_left(store) -> bool:
+    """No object, no row, and no byte in the quota."""
+    from samples import keys
+    from uploads.models import Installation, Upload
+
+    used = Installation.objects.get().used_bytes
+    return keys(store) == set() and not Upload.objects.exists() and used == 0

@@ -104,7 +104,7 @@ class TestQuotas:
         claim = {"kind": Kind.FILE, "filename": "a", "size_bytes": 1}
         lifecycle.claim_upload(owner=owner, **claim)
         lifecycle.claim_upload(owner=owner, **claim)
-        with pytest.raises(QuotaExceeded, match="At most 2") as refused:
+        with pytest.raises(QuotaExceeded, match="room for 2") as refused:
             lifecycle.claim_upload(owner=owner, **claim)
         assert refused.value.retry_after
         lifecycle.claim_upload(owner=stranger, **claim)

@@ -38,7 +38,7 @@ class TestRefusals:
         response = add_file(client, description="Contract")
         assert response.status_code == 429
         assert int(response["Retry-After"]) > 0
-        assert "At most 1 uploads can be kept" in message(response)
+        assert "There is room for 1 of your uploads" in message(response)
         assert 'value="Contract"' in response.content.decode()
         assert Upload.objects.count() == 1
 
@@ -67,7 +67,7 @@ class TestRefusals:
             client, "/", ("image", "first.png", picture()), ("image", "second.png", picture())
         )
         assert response.status_code == 429
-        assert "second.png : At most 1 uploads" in message(response)
+        assert "second.png : There is room for 1" in message(response)
         assert "Received before that: first.png" in message(response)
         assert Upload.objects.get().filename == "first.png"
 

@@ -64,7 +64,7 @@ def test_a_bucket_that_has_gone_hides_nothing_and_removes_no_row(s3, page, recei
     assert Upload.objects.count() == 1
 
 
-def test_anothers_bucket_hides_nothing_and_removes_no_row(store, page, receive):
+def test_a_foreign_bucket_hides_nothing_and_removes_no_row(store, page, receive):
     import io
 
     uploads = [receive("file", b"x")]

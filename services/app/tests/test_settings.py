@@ -106,3 +106,32 @@ print(url, answer.status_code, answer["Cache-Control"], answer["Content-Encoding
     assert status == "200"
     assert "immutable" in " ".join(caching)
     assert encoding == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "secure", "address"),
+    [
+        ("1", "203.0.113.9", True, "203.0.113.9"),
+        ("1", "forged, 203.0.113.9", True, "203.0.113.9"),
+        ("2", "forged, 203.0.113.9, 198.51.100.1", True, "203.0.113.9"),
+        ("0", "203.0.113.9", False, "127.0.0.1"),
+    ],
+)
+def test_only_proxies_of_ours_decide_address_and_scheme(proxies, forwarded, secure, address):
+    done = manage(
+        "shell",
+        "--no-imports",
+        "--command",
+        f"""
+from django.http import HttpResponse
+from django.test import RequestFactory
+from s3tasks.proxies import TrustedProxiesMiddleware
+answer = TrustedProxiesMiddleware(
+    lambda request: HttpResponse(f"{{request.is_secure()}} {{request.META['REMOTE_ADDR']}}")
+)
+headers = {{"x-forwarded-for": {forwarded!r}, "x-forwarded-proto": "https"}}
+print(answer(RequestFactory(headers=headers).get("/")).content.decode())
+""",
+        TRUSTED_PROXIES=proxies,
+    )
+    assert done.stdout.split() == [str(secure), address], done.stderr

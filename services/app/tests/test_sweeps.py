@@ -273,7 +273,7 @@ class TestReconcile:
         assert Installation.objects.get().used_bytes == 12
 
 
-class TestAnothersBucket:
+class TestForeignBucket:
     @pytest.fixture
     def foreign(self, store, receive):
         """A bucket with another installation's marker, to which this database is pointed."""

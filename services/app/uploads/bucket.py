@@ -29,7 +29,7 @@ def check_ours() -> None:
         )
 
 
-def check_not_anothers() -> None:
+def check_not_foreign() -> None:
     """Return where the bucket answers and its marker is ours or missing.
 
     Enough to believe that an object has vanished: who empties a bucket takes the marker as well.

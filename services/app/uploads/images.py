@@ -1,13 +1,14 @@
 """An uploaded image made safe: decoded, turned upright, stripped of metadata, encoded anew.
 
 Knows nothing of Django, storage or rows. Only the four loaders below ever see a visitor's bytes.
-Memory stays small whatever the size: pixels stream from the decoder to the encoder, and where a
-picture has to be turned they go by way of a file in the given folder. What must be whole in memory
-is what its format keeps whole: progressive JPEG, interlaced PNG, WebP.
+Pixels stream from the decoder to the encoder, and where a picture has to be turned they go by way
+of a file, so memory does not grow with the picture. What its format keeps whole (an interlaced
+picture, a frame of a GIF or a WebP) has a limit of its own.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
     import pyvips
 
 THUMBNAIL_SIZE = 320  # pixels, the longer side
-THUMBNAIL_TYPE = "image/webp"  # the smallest that every browser shows, with transparency
+THUMBNAIL_TYPE = "image/webp"  # the smallest that every browser shows, and it has transparency
 
-# A band is what is decoded at once of a picture that has to be turned. Rows come in sixteens: the
-# decoders' own steps, and a sequential one can't go back into a step that it has left.
+WHOLE_MAX_BYTES = 400 * 1024 * 1024  # what may be held of a picture that does not stream
+
+# What is decoded at once of a picture that has to be turned. Rows come in sixteens, which is the
+# decoders' own step: one that reads in sequence can't go back into a step that it has left.
 BAND_PIXELS = 2_000_000
 ROW_STEP = 16
 
-DENSITY = 72 / 25.4  # pixels a millimetre, the same for all: what was there said something
+DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
 
 NOT_AN_IMAGE = "This is not a JPEG, PNG, GIF or WebP image."
 DAMAGED = "The image is damaged or incomplete."
+TOO_MUCH_AT_ONCE = (
+    "The image has too many pixels for a GIF, a WebP or an interlaced picture;"
+    " a plain JPEG or PNG may have more."
+)
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,48 @@ class SafeImage:
     height: int
 
 
+# --- Formats -------------------------------------------------------------------------------------
+
+
+def gif_is_whole(path: Path) -> bool:
+    """Whether its last block has an end: of a cut animation the GIF library shows what is there.
+
+    https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+    """
+
+    def palette_bytes(flags: int) -> int:
+        return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+    with path.open("rb") as file:
+        file.seek(palette_bytes(file.read(13)[10]), os.SEEK_CUR)
+        while (block := file.read(1)) in {b",", b"!"}:
+            if block == b",":  # a frame: place, size, flags; its palette; the first code's size
+                place = file.read(9)
+                file.seek((palette_bytes(place[8]) if len(place) == 9 else 0) + 1, os.SEEK_CUR)
+            else:  # an extension: its label
+                file.seek(1, os.SEEK_CUR)
+            while size := file.read(1):
+                if size == b"\0":
+                    break
+                file.seek(size[0], os.SEEK_CUR)
+            else:
+                return False
+    return True
+
+
 @dataclass(frozen=True)
 class Format:
-    """How one type is recognised, read and written, in libvips's words."""
+    """How one type is recognised, read and written; options are libvips's."""
 
     content_type: str
     matches: Callable[[bytes], bool]
     load: str
     save: str
-    # "error": a damaged part is an error, and a mere oddity (a known wrong profile) is not.
-    load_options: dict[str, Any] = field(default_factory=lambda: {"fail_on": "error"})
-    save_options: dict[str, Any] = field(default_factory=dict)
+    load_options: dict[str, Any]
+    save_options: dict[str, Any]
+    frame_options: dict[str, Any] = field(default_factory=dict)  # to load the first frame alone
+    frame_bytes: int = 0  # held a pixel of a frame, by reading and writing together
+    is_whole: Callable[[Path], bool] = lambda path: True
 
 
 FORMATS = [
@@ -65,7 +103,7 @@ FORMATS = [
         lambda head: head.startswith(b"\xff\xd8\xff"),
         load="jpegload",
         save="jpegsave",
-        # The JPEG library has only warnings for damage: what it can't read it paints grey.
+        # Damage is no more than a warning to the JPEG library, and what it can't read it paints.
         load_options={"fail_on": "warning"},
         save_options={"Q": 85},
     ),
@@ -74,7 +112,9 @@ FORMATS = [
         lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
         load="pngload",
         save="pngsave",
-        # All filters at level 2: 4 % larger than Pillow's default on a photo, in a fifth of the time.
+        # To the PNG library a warning is a profile that it knows to be wrong, or the like.
+        load_options={"fail_on": "error"},
+        # 4 % larger than Pillow makes a photo, in a third of its time.
         save_options={"compression": 2, "filter": "all"},
     ),
     Format(
@@ -83,7 +123,10 @@ FORMATS = [
         load="gifload",
         save="gifsave",
         load_options={"fail_on": "error", "n": -1},
-        save_options={"effort": 1},
+        save_options={"dither": 0},  # its colours fit a palette as they are
+        frame_options={"n": 1},
+        frame_bytes=14,
+        is_whole=gif_is_whole,
     ),
     Format(
         "image/webp",
@@ -91,15 +134,11 @@ FORMATS = [
         load="webpload",
         save="webpsave",
         load_options={"fail_on": "error", "n": -1},
-        save_options={"Q": 85, "effort": 2},
+        save_options={"Q": 85, "effort": 2},  # 48 megapixels in 3 s; 4, the default, takes 6
+        frame_options={"n": 1},
+        frame_bytes=8,
     ),
 ]
-
-
-def sniff(head: bytes) -> str | None:
-    """The content type that the first bytes tell, None where it is not one that we accept."""
-    found = recognise(head)
-    return found.content_type if found else None
 
 
 def recognise(head: bytes) -> Format | None:
@@ -107,12 +146,21 @@ def recognise(head: bytes) -> Format | None:
     return next((each for each in FORMATS if each.matches(head)), None)
 
 
+def sniff(head: bytes) -> str | None:
+    """The content type that the first bytes tell, None where it is none that we accept."""
+    found = recognise(head)
+    return found.content_type if found else None
+
+
+# --- Making it safe ------------------------------------------------------------------------------
+
+
 def make_safe(source: Path, folder: Path, *, max_pixels: int) -> SafeImage:
     """The image upright and without metadata, in the format that it had, and its thumbnail.
 
-    Both are written to the folder, as is, for a while, up to 8 bytes a pixel where it has to be
-    turned; the caller removes it. Raises ImageRejected where the fault is the image's; a
-    pyvips.Error is ours (a full disk), and trying again may help.
+    Both are written to the folder, which the caller removes, whatever comes; a picture that has to
+    be turned needs up to 8 bytes a pixel there meanwhile. Raises ImageRejected where the fault is
+    the image's. Any other error (a full disk) is ours, and another attempt may go well.
     """
     with source.open("rb") as file:
         image_format = recognise(file.read(16))
@@ -121,109 +169,144 @@ def make_safe(source: Path, folder: Path, *, max_pixels: int) -> SafeImage:
     vips = load_vips()
     image, thumbnail = folder / "image", folder / "thumbnail"
     try:
-        check_pixels(source, image_format, max_pixels)
+        check_pixels(read_frame(source, image_format), image_format, max_pixels)
+        if not image_format.is_whole(source):
+            raise ImageRejected(DAMAGED)
         write_upright(read(source, image_format), image, image_format, folder / "pixels")
     except vips.Error as error:
-        if is_whole(source, image_format):
+        if decodes(source, image_format):
             raise
         raise ImageRejected(DAMAGED) from error
-    width, height = write_thumbnail(image, thumbnail, image_format)
-    return SafeImage(image_format.content_type, image, thumbnail, THUMBNAIL_TYPE, width, height)
+    write_thumbnail(image, thumbnail)
+    safe = read_frame(image, image_format)
+    return SafeImage(
+        image_format.content_type, image, thumbnail, THUMBNAIL_TYPE, safe.width, safe.height
+    )
 
 
 @cache
 def load_vips() -> Any:
-    """pyvips, set for untrusted input and little memory.
+    """pyvips, set up for untrusted input and little memory.
 
-    Loaded here, not on import: web processes never need its 15 MiB, and its threads do not
-    survive a fork.
+    Not loaded with this module: a web process never needs its 15 MiB. It may be loaded before a
+    fork but not used before: its threads stay behind, and the child waits for them forever.
     """
     import pyvips
 
     pyvips.block_untrusted_set(True)
-    # For `turn`, which reads nothing but the pixels that it wrote.
+    # For `turn`, which reads the pixels that it wrote itself.
     pyvips.operation_block_set("VipsForeignLoadRaw", False)
-    pyvips.cache_set_max(0)  # it would keep files open, and no operation comes twice
-    # One thread for the pixels beside the encoder's own: more gain little and hold more memory.
+    pyvips.cache_set_max(0)  # it would hold files open, and no operation comes twice
+    # One thread for the pixels beside the encoder's own: two are no faster and hold more memory.
     pyvips.concurrency_set(1)
     return pyvips
 
 
 def read(path: Path, image_format: Format, **options: Any) -> pyvips.Image:
-    """The image, of which only the header is read until its pixels are asked for."""
+    """The image with all its frames; only its header is read until pixels are asked for."""
     loader = getattr(load_vips().Image, image_format.load)
-    image: pyvips.Image = loader(
-        str(path), access="sequential", **{**image_format.load_options, **options}
-    )
+    options = image_format.load_options | options
+    image: pyvips.Image = loader(str(path), access="sequential", **options)
     return image
 
 
-def check_pixels(source: Path, image_format: Format, max_pixels: int) -> None:
-    """Raise ImageRejected where the header tells more pixels, in all frames, than allowed."""
-    one_frame = {"n": 1} if "n" in image_format.load_options else {}
-    first = read(source, image_format, **one_frame)
-    if first.width * first.height * first.get_n_pages() > max_pixels:
-        raise ImageRejected(
-            f"The image has more than {max_pixels / 1e6:g} million pixels, all frames counted."
-        )
+def read_frame(path: Path, image_format: Format) -> pyvips.Image:
+    """The image's first frame, which has the frame's size and knows how many there are."""
+    return read(path, image_format, **image_format.frame_options)
 
 
-def is_whole(source: Path, image_format: Format) -> bool:
-    """Whether every pixel can be decoded. It is asked once something went wrong."""
+def decodes(path: Path, image_format: Format) -> bool:
+    """Whether every pixel can be read; asked only once something went wrong."""
     try:
-        read(source, image_format).avg()
+        read(path, image_format).avg()
     except load_vips().Error:
         return False
     return True
 
 
+def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> None:
+    """Raise ImageRejected where the header tells more pixels than allowed, or than memory holds."""
+    frame_pixels = frame.width * frame.height
+    if frame_pixels * frame.get_n_pages() > max_pixels:
+        raise ImageRejected(
+            f"The image has more than {max_pixels / 1e6:g} million pixels, all frames counted."
+        )
+    # Interlaced: 2 bytes for each coefficient of a progressive JPEG, at most 2 a sample of a PNG.
+    interlaced_bytes = 2 * frame.bands if frame.get_typeof("interlaced") else 0
+    if frame_pixels * (image_format.frame_bytes + interlaced_bytes) > WHOLE_MAX_BYTES:
+        raise ImageRejected(TOO_MUCH_AT_ONCE)
+
+
 def write_upright(image: pyvips.Image, target: Path, image_format: Format, spool: Path) -> None:
-    """Write the image as a browser would show it, and nothing else of it."""
+    """Write the picture as a browser shows it, and nothing else of the image."""
     image = to_srgb(image)
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    if image.get_n_pages() > 1:
-        pass  # no browser turns an animation
-    elif orientation in OUT_OF_ORDER:
-        image = turn(image, OUT_OF_ORDER[orientation], spool)
-    else:
-        image = image.autorot()
+    if image.get_n_pages() == 1:  # no browser turns an animation
+        how = OUT_OF_ORDER.get(orientation)
+        image = turn(image, how, spool) if how else image.autorot()
     image = image.copy(xres=DENSITY, yres=DENSITY)
-    save = getattr(image, image_format.save)
-    save(str(target), keep="none", **image_format.save_options)
+    getattr(image, image_format.save)(str(target), keep="none", **image_format.save_options)
     spool.unlink(missing_ok=True)
 
 
-def write_thumbnail(image: Path, target: Path, image_format: Format) -> tuple[int, int]:
-    """Write a small WebP of a safe image's first frame. Returns the image's own size in pixels."""
-    first = {"n": 1} if "n" in image_format.load_options else {}
-    full = read(image, image_format, **first)
-    small = load_vips().Image.thumbnail(
-        str(image), THUMBNAIL_SIZE, height=THUMBNAIL_SIZE, size="down", no_rotate=True
-    )
+def write_thumbnail(image: Path, target: Path) -> None:
+    """Write a small WebP of a safe image's first frame.
+
+    It is read from there, a second time: a JPEG is decoded to an eighth of its size at once, and
+    what it shows is upright, in sRGB and without metadata already.
+    """
+    size = THUMBNAIL_SIZE
+    small = load_vips().Image.thumbnail(str(image), size, height=size, size="down")
     small.webpsave(str(target), Q=80, keep="none")
-    return full.width, full.height
 
 
 # --- Colours -------------------------------------------------------------------------------------
 
+# Every sixth of the colour cube, or of the greys, by the number of a picture's colour bands.
+SAMPLES = {
+    1: bytes(range(0, 256, 51)),
+    3: bytes(
+        level
+        for red in range(0, 256, 51)
+        for green in range(0, 256, 51)
+        for blue in range(0, 256, 51)
+        for level in (red, green, blue)
+    ),
+}
+
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
-    """The image in the colours of the web, so that it can go without a profile."""
+    """The picture in the web's colours, so that it looks right without its profile."""
     if image.interpretation == "cmyk":
         return image.icc_transform("srgb", embedded=True, input_profile="cmyk")
-    if not image.get_typeof("icc-profile-data") or not changes_colours(image):
+    if not changes_colours(image):
         return image
     depth = 16 if image.format == "ushort" else 8
-    return image.icc_transform("srgb", embedded=True, intent="relative", depth=depth)
+    converted = image.icc_transform("srgb", embedded=True, intent="relative", depth=depth)
+    if image.bands < 3:  # a grey one, which need not take three times the bytes
+        converted = converted.colourspace("grey16" if depth == 16 else "b-w")
+    return converted
 
 
 def changes_colours(image: pyvips.Image) -> bool:
-    """Whether the image's profile differs visibly from sRGB, which most cameras embed.
+    """Whether a profile is embedded that differs from sRGB by more than rounding.
 
-    Converting by one that does not would double the time. A profile that can't be read, or is not
-    for this kind of pixels, changes nothing either.
+    Most cameras embed sRGB itself, and converting a photo takes longer than all the rest. A
+    profile that can't be read, or is for another kind of picture, changes nothing either.
     """
-    return True
+    vips = load_vips()
+    if not image.get_typeof("icc-profile-data"):
+        return False
+    bands = 1 if image.bands < 3 else 3
+    samples = vips.Image.new_from_memory(
+        SAMPLES[bands], len(SAMPLES[bands]) // bands, 1, bands, "uchar"
+    ).copy(interpretation="b-w" if bands == 1 else "srgb")
+    samples.set_type(vips.GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
+    try:
+        converted = samples.icc_transform("srgb", embedded=True, intent="relative")
+        return bool((converted.cast("short") - samples).abs().max() > 2)
+    except vips.Error:
+        return False
 
 
 # --- Turning -------------------------------------------------------------------------------------
@@ -231,13 +314,14 @@ def changes_colours(image: pyvips.Image) -> bool:
 
 @dataclass(frozen=True)
 class Turn:
-    """Where the bands of an image, read top to bottom, stand once it is upright."""
+    """Where the bands of a picture, read from its top, stand once it is upright."""
 
-    sideways: bool  # beside each other, else below
-    backwards: bool  # the first one right or at the bottom
+    sideways: bool  # beside each other, not below
+    backwards: bool  # the first one last
 
 
-# By EXIF orientation. The other two, as it is and mirrored, need no row before its time.
+# By EXIF orientation: https://www.cipa.jp/std/documents/e/DC-X008-Translation-2019-E.pdf, 4.6.5.
+# The other two, as it is and mirrored, need no row before its time.
 OUT_OF_ORDER = {
     3: Turn(sideways=False, backwards=True),
     4: Turn(sideways=False, backwards=True),
@@ -249,41 +333,48 @@ OUT_OF_ORDER = {
 
 
 def turn(image: pyvips.Image, how: Turn, spool: Path) -> pyvips.Image:
-    """The image upright, by way of a file: 48 megapixels would take 137 MiB of memory.
+    """The picture upright, by way of a file: 48 megapixels would take 137 MiB of memory.
 
-    It is decoded in bands of rows. Each is turned and written to where it belongs, one below the
-    other, while the next is decoded; the file is then read as a grid of them.
+    It is decoded in bands of rows. While one is decoded, the one before is turned and written to
+    its place in the file, which is then read as a grid of bands.
     """
     vips = load_vips()
     width, height = image.width, image.height
     rows = max(BAND_PIXELS // width // ROW_STEP, 1) * ROW_STEP
-    bands = -(-height // rows)
-    with spool.open("wb", buffering=0) as file, ThreadPoolExecutor(1) as beside:
+    count = -(-height // rows)
+    with spool.open("wb") as file, ThreadPoolExecutor(1) as beside:
 
-        def put(band: pyvips.Image, place: int) -> None:
+        def write(band: pyvips.Image, place: int) -> None:
             pixels = band.autorot().write_to_memory()
             file.seek(place * len(pixels))
             file.write(pixels)
 
         written: Future[None] | None = None
-        for number in range(bands):
+        for number in range(count):
             top = number * rows
             band = image.crop(0, top, width, min(rows, height - top)).copy_memory()
-            if band.height < rows:  # the last: filled up, and cropped below
+            if band.height < rows:  # the last one is filled up, which the crop below takes off
                 band = band.embed(0, 0, width, rows)
             if written:
-                written.result()
-            written = beside.submit(put, band, bands - 1 - number if how.backwards else number)
+                written.result()  # two bands in memory, not more; and what went wrong with it
+            written = beside.submit(write, band, count - 1 - number if how.backwards else number)
         if written:
             written.result()
-    extra = bands * rows - height if how.backwards else 0
-    size = (rows, bands * width) if how.sideways else (width, bands * rows)
-    pixels = vips.Image.rawload(
-        str(spool), *size, image.bands, format=image.format, interpretation=image.interpretation
-    )
+
+    def raw(across: int, down: int) -> pyvips.Image:
+        return vips.Image.rawload(
+            str(spool),
+            across,
+            down,
+            image.bands,
+            format=image.format,
+            interpretation=image.interpretation,
+        )
+
+    # arrayjoin, of one though, lets go of the mapped file after each strip; without it all of the
+    # file ends up in resident memory (143 MiB against 6, measured with libvips 8.18).
+    filled = count * rows - height if how.backwards else 0
     if how.sideways:
-        # arrayjoin, even of one, lets go of the mapped file after each strip; without it the whole
-        # file ends up as resident memory (143 MiB against 6, measured with libvips 8.18).
-        grid = vips.Image.arrayjoin([pixels.grid(width, bands, 1)])
-        return grid.crop(extra, 0, height, width)
-    return vips.Image.arrayjoin([pixels]).crop(0, extra, width, height)
+        bands = raw(rows, count * width).grid(width, count, 1)
+        return vips.Image.arrayjoin([bands]).crop(filled, 0, height, width)
+    return vips.Image.arrayjoin([raw(width, count * rows)]).crop(0, filled, width, height)

@@ -360,8 +360,8 @@ def check_visitor_quota(owner: uuid.UUID, now: Moment | None = None) -> None:
     counted = Upload.objects.filter(owner=owner).counted(now)
     if counted.count() >= settings.MAX_VISITOR_UPLOADS:
         raise QuotaExceeded(
-            f"At most {settings.MAX_VISITOR_UPLOADS} uploads can be kept at the same time. "
-            "Delete some, or wait until they expire.",
+            f"There is room for {settings.MAX_VISITOR_UPLOADS} of your uploads at the same time."
+            " Delete some, or wait until they expire.",
             retry_after=60,
         )
 

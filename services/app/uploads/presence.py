@@ -137,7 +137,7 @@ def home_of(upload: Upload) -> Suspect | None:
 def remove_vanished(suspects: list[Suspect]) -> bool:
     """Discard those that have vanished, in a thread of the pool; whether they may be hidden."""
     try:
-        bucket.check_not_anothers()
+        bucket.check_not_foreign()
         discard_vanished(suspects)
     except (BucketMismatch, StorageUnavailable) as error:
         log.warning("vanished uploads stay: %s", error)

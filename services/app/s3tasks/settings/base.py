@@ -34,10 +34,11 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First: the health check is answered before hosts and HTTPS are looked at.
     "api.health.HealthMiddleware",
+    # Before whatever asks for the visitor's address or scheme.
+    "s3tasks.proxies.TrustedProxiesMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "s3tasks.proxies.TrustedProxiesMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     # Before CSRF, whose check reads the whole body.
@@ -108,8 +109,8 @@ AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "us-east-1")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
 AWS_S3_PUBLIC_ENDPOINT_URL = env.text("AWS_S3_PUBLIC_ENDPOINT_URL", AWS_S3_ENDPOINT_URL)
-# Local disk, with USE_S3=False: with the other data of a local run, or in the image beside the code,
-# where a volume lies.
+# Local disk, with USE_S3=False: with the other data of a local run, or in the image beside the
+# code, where a volume lies.
 CHECKOUT = BASE_DIR.parents[1]
 IN_CHECKOUT = (CHECKOUT / ".env.var").is_file()
 MEDIA_ROOT = CHECKOUT / ".local" / "media" if IN_CHECKOUT else BASE_DIR.parent / "media"
@@ -135,6 +136,8 @@ UPLOAD_RATE = env.number("UPLOAD_RATE", 60)  # uploads a minute and address; 0: 
 
 # How many proxies of ours stand in front: their X-Forwarded-For and -Proto are believed.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- Celery --------------------------------------------------------------------------------------
 

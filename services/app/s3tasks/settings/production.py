@@ -9,7 +9,7 @@ from s3tasks.settings.base import *  # noqa: F403
 from s3tasks.settings.base import USE_S3
 
 SECRET_KEY = env.required("SECRET_KEY", "50 random letters and digits")
-ALLOWED_HOSTS = env.required("ALLOWED_HOSTS", "the host names, between commas").split(",")
+env.required("ALLOWED_HOSTS", "the host names, between commas")
 if USE_S3:
     AWS_STORAGE_BUCKET_NAME = env.required("AWS_STORAGE_BUCKET_NAME", "or set USE_S3=False")
     AWS_ACCESS_KEY_ID = env.required("AWS_ACCESS_KEY_ID", "see compose/s3-policy.json")

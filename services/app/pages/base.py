@@ -1,0 +1,48 @@
+"""What all views do: every error is a page, no answer is cached, and a visitor is known."""
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import add_never_cache_headers
+from django.views import View
+
+from pages import errors, visitor
+from uploads import lifecycle
+from uploads.errors import UploadError
+
+
+class PageView(View):
+    """Answers every error with a page, and is never cached."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The answer."""
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except UploadError as error:
+            response = errors.answer(request, error)
+        add_never_cache_headers(response)
+        return response
+
+    def http_method_not_allowed(
+        self, request: HttpRequest, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """A page, with the methods that are."""
+        response = errors.method_not_allowed(request)
+        plain = super().http_method_not_allowed(request, *args, **kwargs)
+        response["Allow"] = plain["Allow"]
+        return response
+
+
+class VisitorView(PageView):
+    """Knows whose uploads it is about."""
+
+    owner: uuid.UUID
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The answer, with the visitor's cookie."""
+        who = visitor.recognise(request)
+        self.owner = lifecycle.owner_for(who)
+        response = super().dispatch(request, *args, **kwargs)
+        visitor.remember(request, response, who)
+        return response

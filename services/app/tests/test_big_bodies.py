@@ -1,0 +1,194 @@
+"""Large and broken bodies over a real connection, where gunicorn reads them."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+import multipart
+from multipart import nothing_is_left
+from uploads.models import Upload
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+APP = Path(__file__).resolve().parents[1]
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Server:
+    """The app under gunicorn, as `bin/web` starts it, on the test's database and bucket."""
+
+    def __init__(self, bucket: str, spool: Path, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        database = os.environ["DATABASE_URL"].rpartition("/")[0]
+        self.spool = spool
+        self.process = subprocess.Popen(
+            [APP / "bin" / "web"],
+            env=os.environ
+            | {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "DATABASE_URL": f"{database}/{connection.settings_dict['NAME']}",
+                "AWS_STORAGE_BUCKET_NAME": bucket,
+                "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{self.port}",
+                "PORT": "",
+                "WEB_CONCURRENCY": "1",
+                "TMPDIR": str(spool),
+                "HOME": str(spool),
+                **environment,
+            },
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> "Server":
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.05)
+        raise TimeoutError("gunicorn did not start")
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def open_form(self, path: str) -> tuple[str, bytes]:
+        """The cookies, and the form's first part: its token."""
+        http = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        http.request("GET", path)
+        answer = http.getresponse()
+        cookies = [value.split(";")[0] for value in answer.headers.get_all("Set-Cookie")]
+        token = multipart.csrf_token(answer.read().decode())
+        http.close()
+        return "; ".join(cookies), multipart.head("csrfmiddlewaretoken") + token.encode() + b"\r\n"
+
+    def memory(self) -> int:
+        """The resident bytes of the worker process."""
+        pid = self.process.pid
+        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{child}/status").read_text())[1]) * KIB
+
+    def spooled(self) -> int:
+        """The bytes of all files, named or not, that the worker has open in its spool."""
+        pid = self.process.pid
+        child = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        total = 0
+        for link in Path(f"/proc/{child}/fd").iterdir():
+            try:
+                if os.readlink(link).startswith(str(self.spool)):
+                    total += link.stat().st_size
+            except FileNotFoundError:  # closed meanwhile
+                continue
+        return total
+
+
+@pytest.fixture
+def serve(s3, settings, tmp_path):
+    """Start the app: `serve(MAX_FILE_BYTES="1024")`."""
+    with ExitStack() as running:
+        spool = tmp_path / "spool"
+        spool.mkdir()
+        yield lambda **environment: running.enter_context(Server(s3.bucket, spool, **environment))
+
+
+class Sending:
+    """A form on its way: its head is sent, and what follows are the bytes of its file."""
+
+    def __init__(self, server: Server, path: str, length: int | None) -> None:
+        cookies, token = server.open_form(path)
+        start = token + multipart.head("file", "big.bin")
+        self.end = b"\r\n" + multipart.TAIL
+        self.chunked = length is None
+        headers = [
+            f"POST {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{server.port}",
+            f"Cookie: {cookies}",
+            f"Content-Type: {multipart.CONTENT_TYPE}",
+            "Transfer-Encoding: chunked"
+            if length is None
+            else f"Content-Length: {len(start) + length + len(self.end)}",
+            "\r\n",
+        ]
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self.socket.sendall("\r\n".join(headers).encode())
+        self.send(start)
+
+    def send(self, content: bytes) -> None:
+        """Send some of the body."""
+        head, tail = (b"%x\r\n" % len(content), b"\r\n") if self.chunked else (b"", b"")
+        self.socket.sendall(head + content + tail)
+
+    def finish(self) -> tuple[int, str]:
+        """Send the end; the status and the page of the answer."""
+        self.send(self.end)
+        if self.chunked:
+            self.socket.sendall(b"0\r\n\r\n")
+        return self.answer()
+
+    def cut(self) -> tuple[int, str]:
+        """Send nothing more; the status and the page of the answer."""
+        self.socket.shutdown(socket.SHUT_WR)
+        return self.answer()
+
+    def answer(self) -> tuple[int, str]:
+        """The status and the page."""
+        with self.socket, HTTPResponse(self.socket, method="POST") as answer:
+            answer.begin()
+            return answer.status, answer.read().decode()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="measures through /proc")
+def test_a_file_far_over_the_limit_gets_a_message_and_costs_next_to_nothing(s3, serve):
+    server = serve(MAX_FILE_BYTES=str(8 * MIB))
+    sending = Sending(server, "/files/", 300 * MIB)
+    memory, peak_memory, peak_spool = server.memory(), 0, 0
+    for _ in range(300):
+        sending.send(b"\0" * MIB)
+        peak_memory = max(peak_memory, server.memory())
+        peak_spool = max(peak_spool, server.spooled())
+    status, page = sending.finish()
+    assert status == 422
+    assert "The file is too large: at most 8" in page
+    assert 0 < peak_spool <= 8 * MIB
+    assert peak_memory - memory < 40 * MIB
+    assert nothing_is_left(s3)
+
+
+def test_a_body_without_a_length_is_accepted(s3, serve):
+    sending = Sending(serve(MAX_FILE_BYTES=str(2 * MIB)), "/files/", None)
+    for _ in range(2):
+        sending.send(b"\0" * MIB)
+    assert sending.finish()[0] == 302
+    assert Upload.objects.get().size_bytes == 2 * MIB
+
+
+def test_a_body_without_a_length_that_is_too_large_gets_a_message(s3, serve):
+    sending = Sending(serve(MAX_FILE_BYTES=str(2 * MIB)), "/files/", None)
+    for _ in range(3):
+        sending.send(b"\0" * MIB)
+    status, page = sending.finish()
+    assert status == 422
+    assert "The file is too large" in page
+    assert nothing_is_left(s3)
+
+
+@pytest.mark.parametrize("length", [2 * MIB, None])
+def test_half_a_file_is_no_file(s3, serve, length):
+    sending = Sending(serve(), "/files/", length)
+    sending.send(b"\0" * MIB)
+    status, page = sending.cut()
+    assert status == 400
+    assert "The connection was cut" in page
+    assert nothing_is_left(s3)

@@ -1,0 +1,66 @@
+"""MinIO's bootstrap and Postgres' start, where `.env` is younger than the volumes."""
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from photos import photo
+from stack import ROOT, Visitor, set_variables
+
+
+def test_the_policy_names_no_bucket_and_only_what_the_app_does():
+    statements = json.loads((ROOT / "compose/s3-policy.json").read_text())["Statement"]
+    allowed = {s["Resource"]: set(s["Action"]) for s in statements}
+    assert allowed == {
+        "arn:aws:s3:::BUCKET/*": {
+            "s3:AbortMultipartUpload",
+            "s3:DeleteObject",
+            "s3:GetObject",
+            "s3:ListMultipartUploadParts",
+            "s3:PutObject",
+        },
+        "arn:aws:s3:::BUCKET": {
+            "s3:GetBucketCors",
+            "s3:GetBucketLocation",
+            "s3:GetBucketVersioning",
+            "s3:GetLifecycleConfiguration",
+            "s3:ListBucket",
+            "s3:ListBucketMultipartUploads",
+        },
+    }
+
+
+def test_the_backstop_spares_the_marker(stack):
+    rules = stack.s3().get_bucket_lifecycle_configuration(Bucket="s3tasks")["Rules"]
+    assert {rule["Filter"]["Prefix"] for rule in rules} == {
+        "incoming/",
+        "images/",
+        "thumbs/",
+        "files/",
+    }
+    assert {rule["Expiration"]["Days"] for rule in rules} == {2}  # a day of life, and one more
+
+
+def test_a_second_bootstrap_changes_nothing(stack):
+    marker = stack.s3().get_object(Bucket="s3tasks", Key="marker")["Body"].read()
+    stack.compose("run", "--rm", "--no-deps", "minio-bootstrap")
+    assert stack.s3().get_object(Bucket="s3tasks", Key="marker")["Body"].read() == marker
+
+
+def test_a_new_env_over_old_volumes_comes_up(stack, visitor):
+    visitor.upload_images(("old.jpg", photo(64, 48)))
+    visitor.wait_for_pictures(1)
+    former = stack.s3()
+
+    (stack.folder / ".env").unlink()
+    stack.run("make", ".env")
+    set_variables(stack.folder / ".env", UPLOAD_RATE=0, **stack.ports)
+    stack.up()
+
+    assert stack.count("upload") == 1  # the same volumes
+    newcomer = Visitor(stack.page)  # a new SECRET_KEY knows nobody
+    newcomer.upload_images(("new.jpg", photo(64, 48)))
+    newcomer.wait_for_pictures(1)
+    with pytest.raises(ClientError, match="InvalidAccessKeyId"):
+        former.list_objects_v2(Bucket="s3tasks")
