@@ -4,7 +4,7 @@
 set -Eeuo pipefail
 
 if [[ -s $PGDATA/PG_VERSION ]]; then
-    echo "ALTER ROLE \"$POSTGRES_USER\" PASSWORD '${POSTGRES_PASSWORD//\'/\'\'}'" |
-        postgres --single -c exit_on_error=on -c log_min_messages=warning -D "$PGDATA" postgres >/dev/null
+  echo "ALTER ROLE \"$POSTGRES_USER\" PASSWORD '${POSTGRES_PASSWORD//\'/\'\'}'" |
+    postgres --single -c exit_on_error=on -c log_min_messages=warning -D "$PGDATA" postgres >/dev/null
 fi
 exec docker-entrypoint.sh "$@"

@@ -72,9 +72,11 @@ def base_images(build: dict[str, Any]) -> Iterator[str]:
 
 def fetch_images(services: dict[str, Any]) -> None:
     """Get every image that is not built here, one by one, to name the one that can't be had."""
-    wanted: set[str] = set()
+    wanted = {service["image"] for service in services.values()}
     for service in services.values():
-        wanted.update(base_images(service["build"]) if "build" in service else [service["image"]])
+        if "build" in service:
+            wanted.discard(service["image"])
+            wanted.update(base_images(service["build"]))
     for image in sorted(wanted):
         if doctor.has_image(image):
             continue

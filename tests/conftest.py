@@ -32,7 +32,9 @@ def running_stack(tmp_path_factory):
         print(stack.run("make", "up"))  # shown where it fails
         yield stack
     finally:
-        stack.run("docker", "compose", "down", "--volumes", "--rmi", "local", check=False)
+        stack.run("docker", "compose", "down", "--volumes", check=False)
+        images = [f"{stack.project}-{name}" for name in ("app", "flower", "minio-bootstrap")]
+        stack.run("docker", "image", "rm", *images, check=False)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The Celery app through which Flower watches: where the broker is, and nothing of the application."""
+"""The Celery app that Flower watches through: where the broker is, nothing of the application."""
 
 import os
 import ssl

@@ -37,7 +37,7 @@ def make_bucket(client: Minio, bucket: str) -> None:
 
 
 def set_lifecycle(client: Minio, bucket: str, *, longest_life: int) -> None:
-    """The backstop: whatever the sweeps forgot goes a day after the longest life that they allow."""
+    """The backstop: what the sweeps forgot goes, a day or two after the longest life they allow."""
     days = math.ceil(longest_life / DAY) + 1
     rules = [
         Rule(
