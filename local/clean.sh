@@ -7,6 +7,15 @@ cd "$(dirname "$0")/.."
 compose=(${COMPOSE:-docker compose})
 python=${VENV:-.venv}/bin/python
 
+# The project's name is the same in every checkout, and so are its volumes.
+folders=$("${compose[@]}" ps --all --format json 2>/dev/null | grep -o 'project.working_dir=[^,"]*') || true
+while IFS= read -r folder; do
+  [ -z "$folder" ] || [ "${folder#*=}" -ef . ] || {
+    echo "clean: the stack belongs to ${folder#*=}: run it there" >&2
+    exit 1
+  }
+done <<<"$folders"
+
 # Refuses while a local run uses its folder; without a venv nothing can run.
 [ ! -d .local ] || [ ! -x "$python" ] || "$python" local/run.py --stopped
 

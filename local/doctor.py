@@ -167,7 +167,7 @@ def check(env: dict[str, str], info: dict[str, Any]) -> list[str]:
     found += resource_problems(info, compile_minio)
     for name, port in ports.items():
         # The port of this very stack is no obstacle to starting it again.
-        if not is_free(port) and container(port)[1] != str(ROOT):
+        if not is_free(port) and os.path.realpath(container(port)[1] or "/") != str(ROOT):
             found.append(f"port {port} is taken by {holder(port)}: change {name}={port} in .env")
     return found
 

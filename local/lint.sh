@@ -32,7 +32,7 @@ check mypy mypy
 check imports lint-imports
 check djlint djlint --quiet --lint --check services/app
 check hadolint xargs hadolint <<<"$(files '*Dockerfile')"
-shells=$(files | xargs grep -lE '^#!.*\bbash$')
+shells=$(files | xargs grep -lE '^#!.*bash$')
 check shellcheck xargs shellcheck <<<"$shells"
 check shfmt xargs shfmt --indent 2 --diff <<<"$shells"
 check yamllint xargs yamllint --strict -d "$yaml" <<<"$(files '*.yml' '*.yaml')"

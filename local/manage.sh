@@ -4,16 +4,39 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-[ $# -gt 0 ] || set -- help
+die() {
+  printf 'manage: %s\n' "$@" >&2
+  exit 1
+}
 
+[ $# -gt 0 ] || set -- help
 # Word-split on purpose: COMPOSE may be `docker compose` or `podman-compose`.
 # shellcheck disable=SC2206
 compose=(${COMPOSE:-docker compose})
+stack_runs() { [ -n "$("${compose[@]}" ps --quiet --status running web 2>/dev/null)" ]; }
 
-if [ -n "$("${compose[@]}" ps --quiet --status running web 2>/dev/null)" ]; then
-  options=(--rm --no-deps --user "$(id -u):$(id -g)" --volume "$PWD/services/app:/srv/app")
-  [ -t 0 ] || options+=(-T)
-  exec "${compose[@]}" run "${options[@]}" web python manage.py "$@"
-fi
+terminal=()
+[ -t 0 ] || terminal=(-T)
+
+case $1 in
+makemessages | compilemessages) # with this machine's gettext, which the image has no use for
+  command -v msguniq >/dev/null || die "gettext is missing: sudo apt install gettext, or brew install gettext"
+  ;;
+dbshell) # the database's own client, which the app's image has no use for
+  if stack_runs; then
+    shift
+    [ "${1:-}" != -- ] || shift
+    exec "${compose[@]}" exec ${terminal[@]+"${terminal[@]}"} postgres psql -U s3tasks "$@" s3tasks
+  fi
+  ;;
+*)
+  if stack_runs; then
+    # Beside /srv/app, where Compose keeps its own mount of the code, which is read-only.
+    options=(--rm --no-deps --volume "$PWD/services/app:/srv/code" --workdir /srv/code)
+    options+=(--user "$(id -u):$(id -g)" ${terminal[@]+"${terminal[@]}"})
+    exec "${compose[@]}" run "${options[@]}" web python manage.py "$@"
+  fi
+  ;;
+esac
 local/venv.sh
 exec "${VENV:-.venv}/bin/python" local/run.py python manage.py "$@"

@@ -16,6 +16,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -161,11 +162,10 @@ class Postgres(Server):
         """
         if os.geteuid() != 0:
             return {}
-        owner = ROOT.stat()
-        nobody = pwd.getpwnam("nobody")
-        user, group = (
-            (owner.st_uid, owner.st_gid) if owner.st_uid else (nobody.pw_uid, nobody.pw_gid)
-        )
+        account = pwd.getpwnam("nobody")
+        with suppress(KeyError):  # an owner without an account, which PostgreSQL refuses as well
+            account = pwd.getpwuid(ROOT.stat().st_uid or account.pw_uid)
+        user, group = account.pw_uid, account.pw_gid
         for folder in {*self.folder.parents, *POSTGRES_BIN.resolve().parents}:
             mode = folder.stat().st_mode if folder.exists() else stat.S_IXOTH
             if not mode & stat.S_IXOTH:

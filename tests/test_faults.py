@@ -177,7 +177,7 @@ def put_files(stack, count: int) -> None:
     assert len(stack.objects()) == count
 
 
-class TestAnothersBucket:
+class TestForeignBucket:
     def test_nothing_is_removed_from_it_and_the_sweep_says_why(self, stack, visitor):
         client = stack.s3()
         ours = client.get_object(Bucket=BUCKET, Key="marker")["Body"].read()

@@ -390,6 +390,17 @@ def test_clean_keeps_env_and_says_what_it_removes(machine: Machine) -> None:
     assert "compose down --volumes" in (machine.tree / "calls").read_text()
 
 
+def test_clean_leaves_the_stack_of_another_checkout_alone(machine: Machine) -> None:
+    labels = "com.docker.compose.project.working_dir=/home/other,com.docker.compose.service=web"
+    machine.docker({"compose ps": f"echo '{json.dumps({'Labels': labels})}'"})
+
+    code, text = machine.make("clean")
+
+    assert code != 0
+    assert "the stack belongs to /home/other: run it there" in text
+    assert "compose down" not in (machine.tree / "calls").read_text()
+
+
 def test_manage_runs_in_the_running_stack_as_the_caller(machine: Machine) -> None:
     machine.docker({"compose ps": "echo 123abc"})
     (machine.programs / "id").symlink_to(str(shutil.which("id")))

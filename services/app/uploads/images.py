@@ -345,7 +345,9 @@ def turn(image: pyvips.Image, how: Turn, spool: Path) -> pyvips.Image:
     with spool.open("wb") as file, ThreadPoolExecutor(1) as beside:
 
         def write(band: pyvips.Image, place: int) -> None:
-            pixels = band.autorot().write_to_memory()
+            turned = band.autorot()
+            # Not write_to_memory: its thread, for one band, costs half as much again.
+            pixels = vips.Region.new(turned).fetch(0, 0, turned.width, turned.height)
             file.seek(place * len(pixels))
             file.write(pixels)
 
