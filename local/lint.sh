@@ -13,7 +13,7 @@ yaml="{extends: default, rules: {line-length: {max: 100}, document-start: disabl
 export PYTHONPATH=services/app SETTINGS_MODULE_PATH=s3tasks.settings.production DEBUG=False
 export SECRET_KEY="$RANDOM-a-long-word-that-signs-nothing-and-is-gone-in-a-second-$RANDOM"
 export DATABASE_URL=postgres://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1 ALLOWED_HOSTS=s3tasks.test
-export USE_S3=True AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_STORAGE_BUCKET_NAME=none
+export TRUSTED_PROXIES=1 USE_S3=True AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none AWS_STORAGE_BUCKET_NAME=none
 
 check() {
   printf '%-16s' "$1"

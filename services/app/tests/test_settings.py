@@ -20,6 +20,7 @@ PRODUCTION = {
     "AWS_SECRET_ACCESS_KEY": "secret",
     "AWS_S3_ENDPOINT_URL": "",
     "AWS_S3_PUBLIC_ENDPOINT_URL": "",
+    "TRUSTED_PROXIES": "1",
 }
 
 
@@ -59,6 +60,10 @@ def test_production_refuses_to_start_without_it_and_names_it(name):
     done = manage("check", **{name: ""})
     assert done.returncode != 0
     assert f"{name} is missing" in done.stderr
+
+
+def test_production_without_a_trusted_proxy_is_warned_of_endless_redirects():
+    assert "s3tasks.W001" in manage("check", TRUSTED_PROXIES="0").stderr
 
 
 def test_a_dyno_refuses_local_disk():

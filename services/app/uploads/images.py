@@ -30,6 +30,7 @@ WHOLE_MAX_BYTES = 400 * 1024 * 1024  # what may be held of a picture that does n
 # decoders' own step: one that reads in sequence can't go back into a step that it has left.
 BAND_PIXELS = 2_000_000
 ROW_STEP = 16
+FETCH_ROWS = 256
 
 DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
 
@@ -342,14 +343,15 @@ def turn(image: pyvips.Image, how: Turn, spool: Path) -> pyvips.Image:
     width, height = image.width, image.height
     rows = max(BAND_PIXELS // width // ROW_STEP, 1) * ROW_STEP
     count = -(-height // rows)
+    pixel_bytes = image.bands * (2 if image.format == "ushort" else 1)
     with spool.open("wb") as file, ThreadPoolExecutor(1) as beside:
 
         def write(band: pyvips.Image, place: int) -> None:
             turned = band.autorot()
-            # Not write_to_memory: its thread, for one band, costs half as much again.
-            pixels = vips.Region.new(turned).fetch(0, 0, turned.width, turned.height)
-            file.seek(place * len(pixels))
-            file.write(pixels)
+            region = vips.Region.new(turned)
+            file.seek(place * turned.width * turned.height * pixel_bytes)
+            for top in range(0, turned.height, FETCH_ROWS):
+                file.write(region.fetch(0, top, turned.width, min(FETCH_ROWS, turned.height - top)))
 
         written: Future[None] | None = None
         for number in range(count):

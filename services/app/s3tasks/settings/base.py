@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "s3tasks",
     "uploads",
     "pages",
     "api",
@@ -143,6 +144,7 @@ if TRUSTED_PROXIES:
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever: a worker without Redis waits for it
 CELERY_BROKER_POOL_LIMIT = REDIS_MAX_CONNECTIONS
 if REDIS_URL.startswith("rediss://"):
     # Heroku's certificate is self-signed: https://devcenter.heroku.com/articles/connecting-heroku-redis
