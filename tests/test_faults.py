@@ -115,8 +115,8 @@ class TestRedis:
                 stack.up("redis")
         visitor.wait_for_pictures(3, seconds=60)
         wait_for(lambda: visitor.links("/files/") == [], 10, "what was due is off the page")
+        wait_for(lambda: stack.count("upload") == 3, 60, "what was due is discarded")
         stack.is_settled(60)
-        assert stack.count("upload") == 3
 
 
 class TestWorkerKilled:

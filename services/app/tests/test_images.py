@@ -182,7 +182,7 @@ def test_a_web_process_does_not_load_libvips():
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("rows", [32, 4096], ids=["in bands", "at once"])
 def test_a_photo_of_each_orientation_is_upright(make, monkeypatch, orientation, rows):
-    monkeypatch.setattr(images, "BAND_PIXELS", 333 * rows)
+    monkeypatch.setattr(images, "BAND_BYTES", 333 * 3 * rows)
     content = oriented(orientation, "JPEG", quality=95)
     upright = ImageOps.exif_transpose(decode(content))
 
@@ -195,7 +195,7 @@ def test_a_photo_of_each_orientation_is_upright(make, monkeypatch, orientation, 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, monkeypatch, orientation):
-    monkeypatch.setattr(images, "BAND_PIXELS", 333 * 48)
+    monkeypatch.setattr(images, "BAND_BYTES", 333 * 3 * 48)
     content = oriented(orientation, "PNG")
 
     made = make(content)
@@ -205,7 +205,7 @@ def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, monkeypatch, or
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P"])
 def test_a_turned_png_keeps_its_kind_of_pixels(make, monkeypatch, mode):
-    monkeypatch.setattr(images, "BAND_PIXELS", 333 * 16)
+    monkeypatch.setattr(images, "BAND_BYTES", 333 * 3 * 16)
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     content = encode(photo("L" if mode == "I;16" else "RGB").convert(mode), "PNG", exif=exif)
