@@ -7,7 +7,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import add_never_cache_headers
 from django.views import View
 
-from pages import errors, visitor
+from pages import errors
+from s3tasks import visitor
 from uploads import lifecycle
 from uploads.errors import UploadError
 

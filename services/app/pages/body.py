@@ -5,33 +5,21 @@ before anybody could refuse them.
 """
 
 import tempfile
-import time
 from dataclasses import dataclass
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest, UnreadablePostError
 from django.http.multipartparser import MultiPartParser
-from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+
+from s3tasks.body import CHUNK_BYTES, Body
 
 FILES_AT_ONCE = 10
-# Who answers without reading the body to its end resets the connection, and the visitor reads that
-# instead of the answer. So the rest is read and dropped: for this long, or on a slow line for as
-# long as what was accepted took.
-DRAIN_SECONDS = 20.0
 UNKNOWN_LENGTH = 2**63  # the parser takes a length of 0 for an empty body
 
 # How browsers write, in the header of a part, what would end the name there:
 # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
 ESCAPES = {"%0D": "\r", "%0A": "\n", "%22": '"'}
-
-
-class Readable(Protocol):
-    """What a body is read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end."""
 
 
 @dataclass(frozen=True)
@@ -47,54 +35,13 @@ class ArrivedFile:
         self.content.close()
 
 
-class Body:
-    """The body's stream, which ends early once reading on has lost its point."""
-
-    def __init__(self, stream: Readable, length: int | None) -> None:
-        self.stream = stream
-        self.length = length
-        self.began = time.monotonic()
-        self.drain_until: float | None = None
-        self.bytes_read = 0
-        self.given_up = False
-
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end, or when the time for draining is over."""
-        if self.drain_until is not None and time.monotonic() > self.drain_until:
-            self.given_up = True
-            return b""
-        try:
-            data = self.stream.read(size)
-        except (ParseException, OSError) as error:  # chunks that were cut, or are malformed
-            raise UnreadablePostError(str(error)) from error
-        self.bytes_read += len(data)
-        return data
-
-    def lose_point(self) -> None:
-        """From here on the body is only drained."""
-        if self.drain_until is None:
-            now = time.monotonic()
-            self.drain_until = now + max(DRAIN_SECONDS, now - self.began)
-
-    def drain(self) -> None:
-        """Read on to the end, or until the time for it is over."""
-        self.lose_point()
-        while self.read(Spool.chunk_size):
-            pass
-
-    @property
-    def was_cut(self) -> bool:
-        """Whether the visitor's connection ended before the body did."""
-        return not self.given_up and self.length is not None and self.bytes_read < self.length
-
-
 class Spool(FileUploadHandler):
     """Spools each file up to the limit; of one beyond it only the size is known.
 
     The temporary file has no name: a process that is killed leaves nothing on the disk.
     """
 
-    chunk_size = 1024 * 1024
+    chunk_size = CHUNK_BYTES
 
     def __init__(self, body: Body, limit_bytes: int) -> None:
         super().__init__()
@@ -142,10 +89,3 @@ class Parser(MultiPartParser):
         for escape, character in ESCAPES.items():
             file_name = file_name.replace(escape, character)
         return file_name
-
-
-def body_of(request: HttpRequest) -> Body:
-    """The request's body. Django takes one sent in chunks for empty; gunicorn knows its end."""
-    if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
-        return Body(request.META["wsgi.input"], None)
-    return Body(request, int(request.META.get("CONTENT_LENGTH") or 0))

@@ -16,7 +16,8 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 
 from pages import errors
-from pages.body import UNKNOWN_LENGTH, Body, Parser, Spool, body_of
+from pages.body import UNKNOWN_LENGTH, Parser, Spool
+from s3tasks.body import Body, body_of
 from uploads import limits
 from uploads.models import Kind
 

@@ -5,7 +5,8 @@ from django.test import Client
 
 import multipart
 from multipart import message, nothing_is_left, post
-from pages import body
+from pages.body import Spool
+from s3tasks import body
 from samples import picture
 from uploads.models import Upload
 
@@ -226,7 +227,7 @@ class TestDraining:
     ):
         settings.MAX_FILE_BYTES = 10
         monkeypatch.setattr(body, "DRAIN_SECONDS", -1.0)
-        monkeypatch.setattr(body.Spool, "chunk_size", KIB)
+        monkeypatch.setattr(Spool, "chunk_size", KIB)
         response = post(client, "/files/", ("description", "Kept"), ("file", "a.bin", b"x" * MIB))
         assert response.status_code == 422
         assert "a.bin : The file is too large" in message(response)

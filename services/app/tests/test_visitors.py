@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from multipart import post
-from pages import visitor
+from s3tasks import visitor
 from samples import picture
 from uploads.models import Upload
 
