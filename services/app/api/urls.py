@@ -2,8 +2,10 @@
 
 from django.urls import path
 
-from api.local_storage import local_storage
+from api.document import api
+from api.local_storage import LocalStorage
 
 urlpatterns = [
-    path("storage/<str:signed>", local_storage, name="local-storage"),
+    path("api/", api.urls),
+    path("storage/<str:signed>", LocalStorage.as_view(), name="local-storage"),
 ]

@@ -38,7 +38,7 @@ class Body:
             return b""
         try:
             data = self.stream.read(size)
-        except ParseException as error:  # of a chunked body that was cut, or is malformed
+        except (ParseException, OSError) as error:  # chunks that were cut, or are malformed
             raise UnreadablePostError(str(error)) from error
         self.bytes_read += len(data)
         return data

@@ -11,10 +11,15 @@ COOKIE = "visitor"
 SPARE = timedelta(days=1)
 
 
-def recognise(request: HttpRequest) -> uuid.UUID:
-    """The visitor's id; a new one where there is no cookie, or one that we did not sign."""
+def known(request: HttpRequest) -> uuid.UUID | None:
+    """The visitor's id; None where there is no cookie, or one that we did not sign."""
     signed = request.get_signed_cookie(COOKIE, default=None, salt=COOKIE)
-    return uuid.UUID(signed) if signed else uuid.uuid4()
+    return uuid.UUID(signed) if signed else None
+
+
+def recognise(request: HttpRequest) -> uuid.UUID:
+    """The visitor's id, a new one where they are not known."""
+    return known(request) or uuid.uuid4()
 
 
 def remember(request: HttpRequest, response: HttpResponseBase, visitor: uuid.UUID) -> None:

@@ -65,8 +65,8 @@ def test_an_address_has_its_uploads_a_minute(settings):
 
 
 def test_all_addresses_of_one_ipv6_network_count_as_one():
-    assert rate.network_of("2001:db8::1") == rate.network_of("2001:db8::ffff:1")
-    assert rate.network_of("2001:db8::1") != rate.network_of("2001:db8:0:1::1")
+    assert rate.source_of("2001:db8::1") == rate.source_of("2001:db8::ffff:1")
+    assert rate.source_of("2001:db8::1") != rate.source_of("2001:db8:0:1::1")
 
 
 def test_a_message_is_sent_only_after_the_commit(store, receive, monkeypatch):

@@ -19,7 +19,7 @@ def fetch(url: str, method: str = "GET"):
     if url.startswith("http"):
         return requests.request(method, url, timeout=5)
     response = Client().generic(method, url)
-    response.content_ = b"".join(response.streaming_content)
+    response.content_ = response.getvalue()
     return response
 
 

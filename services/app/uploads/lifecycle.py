@@ -7,13 +7,14 @@ asked, and every change of an owner's set first takes the owner's lock.
 
 import tempfile
 import uuid
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Sum
 from django.db.models.functions import Now
 
 from uploads import images, limits
@@ -26,7 +27,7 @@ from uploads.errors import (
     UploadNotFound,
 )
 from uploads.models import Installation, Kind, Moment, State, Upload
-from uploads.storage import storage
+from uploads.storage import Ticket, storage
 
 TICKET_LIFE = timedelta(minutes=5)
 SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
@@ -35,6 +36,7 @@ RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of an image 
 IMAGE_TIME_LIMIT = 60  # seconds
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
+UNSENT_PERCENT = 5  # of MAX_TOTAL_BYTES; what one address may claim without sending it
 BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
 
 
@@ -54,10 +56,12 @@ def claim_upload(
     size_bytes: int,
     name: str = "",
     ttl: int | None = None,
+    address: str | None = None,
 ) -> Upload:
-    """A pending row, counted against both quotas, written before any byte is stored.
+    """A pending row, counted against the quotas, written before any byte is stored.
 
-    `ttl` in seconds; UPLOAD_TTL where None. Raises InvalidUpload or QuotaExceeded.
+    `ttl` in seconds; UPLOAD_TTL where None. `address`: whose share of what is claimed without being
+    sent it counts against. Raises InvalidUpload or QuotaExceeded.
     """
     limits.check_size(kind, size_bytes)
     filename = limits.check_filename(filename)
@@ -67,6 +71,8 @@ def claim_upload(
     with transaction.atomic():
         lock_owner(owner)
         check_visitor_quota(owner)
+        if address is not None:
+            check_address_quota(address, size_bytes)
         reserve_bytes(size_bytes)
         return Upload.objects.create(
             owner=owner,
@@ -76,7 +82,53 @@ def claim_upload(
             name=name,
             ttl=life,
             deadline=Now() + patience,
+            address=address,
         )
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An announced upload, and what lets its owner send the bytes to storage."""
+
+    upload: Upload
+    ticket: Ticket
+    expires_at: datetime  # of the ticket
+
+
+def claim_with_ticket(
+    *,
+    owner: uuid.UUID,
+    kind: Kind,
+    filename: str,
+    size_bytes: int,
+    content_type: str,
+    name: str = "",
+    ttl: int | None = None,
+    address: str | None = None,
+) -> Claimed:
+    """A pending row whose bytes go past the app. Raises InvalidUpload or QuotaExceeded.
+
+    The claimed content type only labels an incoming object, which nobody is served.
+    """
+    upload = claim_upload(
+        owner=owner,
+        kind=kind,
+        filename=filename,
+        size_bytes=size_bytes,
+        name=name,
+        ttl=ttl,
+        address=address,
+    )
+    if kind == Kind.FILE or content_type not in limits.IMAGE_TYPES:
+        content_type = "application/octet-stream"
+    ticket = storage().ticket(
+        upload.incoming_key,
+        size_bytes=size_bytes,
+        content_type=content_type,
+        seconds=int(TICKET_LIFE.total_seconds()),
+    )
+    upload.refresh_from_db()
+    return Claimed(upload, ticket, upload.created_at + TICKET_LIFE)
 
 
 def receive_upload(
@@ -111,7 +163,7 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     Two requests to storage. Raises UploadNotFound, BytesMissing where nothing has arrived, or
     InvalidUpload, after which the upload is discarded.
     """
-    upload = Upload.objects.filter(id=upload_id, owner=owner).first()
+    upload = Upload.objects.known().filter(id=upload_id, owner=owner).first()
     if upload is None:
         raise UploadNotFound("There is no such upload.")
     if upload.state != State.PENDING:
@@ -128,7 +180,8 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
             raise UploadNotFound("The upload took too long and was discarded.")
         if upload.state == State.PENDING:
             upload.content_type = content_type
-            upload.deadline = None
+            upload.deadline = upload.address = None
+            upload.multipart_id = ""
             upload.expires_at = Now() + upload.ttl
             upload.state = State.READY
             if upload.kind == Kind.IMAGE:
@@ -286,9 +339,10 @@ def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
 # Which keys an upload may have, and which of them gives its bytes back to the total quota. A
 # rejected image's were given back with the keys that its rejection queued.
 QUEUE_KEYS = """
-    INSERT INTO uploads_purgekey (key, size_bytes, not_before, attempts)
+    INSERT INTO uploads_purgekey (key, size_bytes, multipart_id, not_before, attempts)
     SELECT prefix || '/' || gone.id,
            CASE WHEN counts AND gone.state <> 'rejected' THEN gone.size_bytes ELSE 0 END,
+           CASE WHEN counts THEN gone.multipart_id ELSE '' END,
            statement_timestamp(), 0
       FROM gone
       JOIN (VALUES ('file', 'files', true), ('image', 'images', true),
@@ -310,7 +364,8 @@ def discard_uploads(*, ids: list[uuid.UUID]) -> int:
         cursor.execute(
             f"""
             WITH gone AS (
-                DELETE FROM uploads_upload WHERE id = ANY(%s) RETURNING id, kind, state, size_bytes
+                DELETE FROM uploads_upload WHERE id = ANY(%s)
+                RETURNING id, kind, state, size_bytes, multipart_id
             ), queued AS ({QUEUE_KEYS})
             SELECT count(*) FROM gone
             """,  # noqa: S608  our own words
@@ -324,10 +379,17 @@ def queue_keys(upload: Upload, *, counted: bool) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH gone (id, kind, state, size_bytes) AS (VALUES (%s::uuid, %s, %s, %s::bigint))
+            WITH gone (id, kind, state, size_bytes, multipart_id)
+                AS (VALUES (%s::uuid, %s, %s, %s::bigint, %s))
             {QUEUE_KEYS}
             """,  # noqa: S608  our own words
-            [upload.id, upload.kind, "" if counted else State.REJECTED, upload.size_bytes],
+            [
+                upload.id,
+                upload.kind,
+                "" if counted else State.REJECTED,
+                upload.size_bytes,
+                upload.multipart_id,
+            ],
         )
 
 
@@ -335,8 +397,8 @@ def queue_key(key: str, *, size_bytes: int) -> None:
     """Queue one key, whose deletion gives `size_bytes` back to the total quota."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO uploads_purgekey (key, size_bytes, not_before, attempts)"
-            " VALUES (%s, %s, statement_timestamp(), 0) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO uploads_purgekey (key, size_bytes, multipart_id, not_before, attempts)"
+            " VALUES (%s, %s, '', statement_timestamp(), 0) ON CONFLICT (key) DO NOTHING",
             [key, size_bytes],
         )
 
@@ -362,6 +424,22 @@ def check_visitor_quota(owner: uuid.UUID, now: Moment | None = None) -> None:
         raise QuotaExceeded(
             f"There is room for {settings.MAX_VISITOR_UPLOADS} of your uploads at the same time."
             " Delete some, or wait until they expire.",
+            retry_after=60,
+        )
+
+
+def check_address_quota(address: str, size_bytes: int) -> None:
+    """Raise QuotaExceeded where the address would have claimed more than its share of the total
+    without sending it; from here on nobody else claims for it until the transaction ends.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(2, hashtext(%s))", [address])
+    pending = Upload.objects.filter(address=address, state=State.PENDING)
+    claimed = pending.aggregate(sum=Sum("size_bytes"))["sum"] or 0
+    if claimed + size_bytes > settings.MAX_TOTAL_BYTES * UNSENT_PERCENT // 100:
+        raise QuotaExceeded(
+            "Too much has been announced from your address without being sent. Please finish those"
+            " uploads first, or wait a few minutes.",
             retry_after=60,
         )
 

@@ -41,12 +41,14 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Those whose bytes came and whose time has not run out: all that anybody may see."""
         return self.filter(expires_at__gt=now or Now())
 
+    def known(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Those that their owner may ask about: live, or in time with their bytes."""
+        moment = now or Now()
+        return self.filter(Q(expires_at__gt=moment) | Q(deadline__gt=moment))
+
     def counted(self, now: Moment | None = None) -> "UploadQuerySet":
         """Those that a visitor's quota counts: live or still pending, not rejected."""
-        moment = now or Now()
-        return self.exclude(state=State.REJECTED).filter(
-            Q(expires_at__gt=moment) | Q(deadline__gt=moment)
-        )
+        return self.known(now).exclude(state=State.REJECTED)
 
     def due(self, now: Moment | None = None) -> "UploadQuerySet":
         """Those to discard: expired, or never completed in time."""
@@ -92,6 +94,17 @@ class Upload(models.Model):
         null=True, blank=True, help_text="While pending: discarded when nobody completes it."
     )
     expires_at = models.DateTimeField(null=True, blank=True)
+    address = models.GenericIPAddressField(
+        null=True, blank=True, help_text="While pending: who claimed it without sending it yet."
+    )
+    # The database's own default too: while a release is rolled out, older code writes rows.
+    multipart_id = models.CharField(
+        max_length=1000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="While its parts arrive: what aborts them.",
+    )
     attempts = models.PositiveSmallIntegerField(
         default=0, help_text="How often the worker began to make it safe."
     )
@@ -112,6 +125,9 @@ class Upload(models.Model):
             models.Index(fields=["owner", "kind", "created_at"], name="upload_owner"),
             models.Index(
                 fields=["deadline"], name="upload_deadline", condition=Q(state=State.PENDING)
+            ),
+            models.Index(
+                fields=["address"], name="upload_address", condition=Q(state=State.PENDING)
             ),
             models.Index(
                 fields=["lease_until"], name="upload_checking", condition=Q(state=State.CHECKING)
@@ -175,6 +191,13 @@ class PurgeKey(models.Model):
     key = models.CharField(max_length=200, primary_key=True)
     size_bytes = models.BigIntegerField(
         default=0, help_text="What its deletion gives back to the total quota."
+    )
+    multipart_id = models.CharField(
+        max_length=1000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Parts under the key that are aborted first.",
     )
     not_before = models.DateTimeField(db_default=Now())
     attempts = models.PositiveIntegerField(default=0)

@@ -23,7 +23,7 @@ def check_rate(address: str, count: int = 1) -> None:
     if not settings.UPLOAD_RATE:
         return
     now = time.time()
-    key = f"rate:{network_of(address)}:{int(now // WINDOW)}"
+    key = f"rate:{source_of(address)}:{int(now // WINDOW)}"
     try:
         with redis_answering():
             pipeline = client().pipeline()
@@ -40,15 +40,17 @@ def check_rate(address: str, count: int = 1) -> None:
         )
 
 
-def network_of(address: str) -> str:
-    """The address, or for IPv6 its /64, of which one visitor has all."""
+def source_of(address: str) -> str:
+    """The address, or for IPv6 the first of its /64, of which one visitor has all."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return "unknown"
+        return "::"  # who can't be told apart shares one limit
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
     if parsed.version == 4:
         return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(ipaddress.ip_network((parsed.packed, 64), strict=False).network_address)
 
 
 @cache

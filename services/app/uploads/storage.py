@@ -32,6 +32,8 @@ from uploads.errors import StorageUnavailable
 MARKER_KEY = "marker"  # its body is the installation's id; see uploads.bucket
 DELETE_MAX = 1000  # keys; what one DeleteObjects takes
 LOCAL_SALT = "uploads.storage.LocalDisk"
+LOCAL_TICKET_SALT = "uploads.storage.LocalDisk.ticket"
+LOCAL_PARTS = "parts"  # the local folder of files that are not whole yet
 NO_ANSWER = "Storage does not answer at the moment. Please try again in a minute."
 Method = Literal["GET", "HEAD"]
 
@@ -45,6 +47,24 @@ class StoredObject:
     modified_at: datetime
 
 
+@dataclass(frozen=True)
+class Ticket:
+    """Where and how a client sends the bytes of one upload: a form, whose last field is `file`."""
+
+    method: Literal["POST"]
+    url: str  # the local disk's is a path of the app
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An object that arrives in parts, and is not there until they are joined."""
+
+    key: str
+    multipart_id: str
+    begun_at: datetime
+
+
 class Storage(Protocol):
     """What the lifecycle asks of storage. Every method may raise StorageUnavailable."""
 
@@ -53,6 +73,24 @@ class Storage(Protocol):
 
     def put(self, key: str, content: IO[bytes], *, content_type: str) -> None:
         """Store the content under the key, whole or not at all. One request."""
+
+    def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
+        """What lets a client store exactly so many bytes under the key. No request."""
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """The id of a new multipart upload: the object will come in parts."""
+
+    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+        """Store one part, numbered from 1; what `join_parts` wants to know of it."""
+
+    def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
+        """Make the object of its parts, in their order."""
+
+    def abort_parts(self, key: str, multipart_id: str) -> None:
+        """Drop the parts; also where that was done before, or they were joined."""
+
+    def list_parts(self) -> Iterator[list[Parts]]:
+        """What has been begun in parts and is neither joined nor aborted, in pages."""
 
     def head(self, key: str) -> StoredObject | None:
         """The object, or None where the key is not there."""
@@ -200,6 +238,78 @@ class S3:
                 Bucket=self.bucket, Key=key, Body=content, ContentType=content_type
             )
 
+    def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
+        """See Storage. A presigned POST: only its policy can bound a size."""
+        post = self.public.connection.meta.client.generate_presigned_post(
+            self.bucket,
+            key,
+            Fields={"Content-Type": content_type},
+            # A field's value is only signed where it is a condition as well.
+            Conditions=[
+                {"Content-Type": content_type},
+                ["content-length-range", size_bytes, size_bytes],
+            ],
+            ExpiresIn=seconds,
+        )
+        return Ticket("POST", post["url"], post["fields"])
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """See Storage."""
+        with answering():
+            begun = self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=key, ContentType=content_type
+            )
+        return str(begun["UploadId"])
+
+    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+        """See Storage."""
+        with answering():
+            part = self.client.upload_part(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=multipart_id,
+                PartNumber=number,
+                Body=content,
+            )
+        return str(part["ETag"])
+
+    def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
+        """See Storage."""
+        numbered = [{"ETag": tag, "PartNumber": n} for n, tag in enumerate(parts, start=1)]
+        with answering():
+            self.client.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": numbered},
+            )
+
+    def abort_parts(self, key: str, multipart_id: str) -> None:
+        """See Storage."""
+        with answering():
+            try:
+                self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=multipart_id
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+
+    def list_parts(self) -> Iterator[list[Parts]]:
+        """See Storage. Asked without a prefix: MinIO takes one for a whole key."""
+        pages = iter(
+            self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
+        )
+        while True:
+            with answering():
+                page = next(pages, None)
+            if page is None:
+                return
+            yield [
+                Parts(found["Key"], found["UploadId"], found["Initiated"])
+                for found in page.get("Uploads", ())
+            ]
+
     def head(self, key: str) -> StoredObject | None:
         """See Storage. A 404 is believed only of a bucket that is there."""
         with answering():
@@ -335,6 +445,71 @@ class LocalDisk:
                     with suppress(FileNotFoundError):
                         os.unlink(part.name)
                     raise
+
+    def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
+        """See Storage. The fields are S3's, so that a client sends both alike; only the address,
+        which is signed, counts."""
+        signed = signing.dumps(
+            {"key": key, "size": size_bytes, "until": int(time.time()) + seconds},
+            salt=LOCAL_TICKET_SALT,
+            compress=True,
+        )
+        url = reverse("local-storage", args=[signed])
+        return Ticket("POST", url, {"key": key, "Content-Type": content_type})
+
+    def open_ticket(self, signed: str) -> tuple[str, int] | None:
+        """The key and the exact size that a ticket's address stands for; None where it is forged
+        or has run out."""
+        try:
+            content = signing.loads(signed, salt=LOCAL_TICKET_SALT)
+        except signing.BadSignature:
+            return None
+        return None if content["until"] <= time.time() else (content["key"], content["size"])
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """See Storage. One file, to which the parts are appended."""
+        folder = self.root / LOCAL_PARTS
+        with self._answering():
+            folder.mkdir(exist_ok=True)
+            prefix = f"{key.replace('/', '.')}."
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, delete=False) as file:
+                return Path(file.name).name
+
+    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+        """See Storage."""
+        with self._answering(), self._parts(multipart_id).open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(content)
+        return ""
+
+    def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
+        """See Storage."""
+        path = self.path(key)
+        with self._answering():
+            path.parent.mkdir(exist_ok=True)
+            with self._parts(multipart_id).open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self._parts(multipart_id), path)
+
+    def abort_parts(self, key: str, multipart_id: str) -> None:
+        """See Storage."""
+        with self._answering():
+            self._parts(multipart_id).unlink(missing_ok=True)
+
+    def list_parts(self) -> Iterator[list[Parts]]:
+        """See Storage."""
+        folder = self.root / LOCAL_PARTS
+        page = []
+        with self._answering():
+            for path in folder.iterdir() if folder.is_dir() else ():
+                with suppress(FileNotFoundError):  # joined since it was listed
+                    begun_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    key = path.name.rpartition(".")[0].replace(".", "/", 1)
+                    page.append(Parts(key, path.name, begun_at))
+        yield page
+
+    def _parts(self, multipart_id: str) -> Path:
+        return self.path(f"{LOCAL_PARTS}/{multipart_id}")
 
     def head(self, key: str) -> StoredObject | None:
         """See Storage."""

@@ -37,6 +37,8 @@ MIDDLEWARE = [
     "api.health.HealthMiddleware",
     # Before whatever asks for the visitor's address or scheme.
     "s3tasks.proxies.TrustedProxiesMiddleware",
+    # Outermost but for that: whatever refuses a program, it answers in the program's language.
+    "api.problems.ProgramsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -1,0 +1,68 @@
+"""Whose uploads a program is about: the visitor's by their cookie, or an owner's by their token."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest
+from ninja.errors import AuthenticationError, HttpError
+from ninja.security import APIKeyCookie, HttpBearer
+from ninja.utils import check_csrf
+
+from api.problems import SENTENCES
+from s3tasks import visitor
+
+SALT = "api.owner_token"
+
+
+def owner_token(who: uuid.UUID) -> str:
+    """What lets a program manage what it uploaded, for as long as that can live."""
+    return signing.dumps(str(who), salt=SALT)
+
+
+class OwnerToken(HttpBearer):
+    """`Authorization: Bearer <owner_token>`. Nothing sends it by itself, so it needs no CSRF."""
+
+    openapi_description = "The owner_token of an upload."
+
+    def __call__(self, request: HttpRequest) -> uuid.UUID | None:
+        if "Authorization" not in request.headers:
+            return None
+        who = super().__call__(request)
+        if not isinstance(who, uuid.UUID):
+            raise AuthenticationError
+        return who
+
+    def authenticate(self, request: HttpRequest, token: str) -> uuid.UUID | None:
+        """Who the token was made for; None where we did not make it, or too long ago."""
+        life = timedelta(seconds=settings.UPLOAD_TTL_MAX) + visitor.SPARE
+        try:
+            return uuid.UUID(signing.loads(token, salt=SALT, max_age=life))
+        except signing.BadSignature:
+            return None
+
+
+class VisitorCookie(APIKeyCookie):
+    """The visitor's cookie, which browsers send by themselves: what changes something needs the
+    CSRF token as well."""
+
+    param_name = visitor.COOKIE
+    openapi_description = "The cookie that the pages set; with X-CSRFToken where not GET."
+
+    def __call__(self, request: HttpRequest) -> uuid.UUID | None:
+        who = visitor.known(request)
+        if who and check_csrf(request):
+            raise HttpError(403, SENTENCES[403])
+        return who
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> uuid.UUID | None:
+        """Not asked: the cookie is read as the pages read it."""
+        raise NotImplementedError
+
+
+class Newcomer:
+    """Whoever sends neither: somebody new, who keeps the owner_token of the answer."""
+
+    def __call__(self, request: HttpRequest) -> uuid.UUID:
+        return uuid.uuid4()

@@ -1,0 +1,86 @@
+"""The API itself: its operations, its errors, its OpenAPI document, and the page that shows it."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+from ninja.openapi.docs import DocsBase
+from ninja.openapi.schema import OpenAPISchema
+
+from api.problems import PROBLEM, problem, problem_of
+from api.uploads import router
+from uploads.errors import UploadError
+
+DESCRIPTION = """
+Announce an upload, send its bytes to storage with the ticket of the answer, then call `complete`.
+Each upload deletes itself. Errors are problem details (RFC 9457).
+
+From a browser's page the visitor's cookie says whose uploads these are; what changes something
+needs the CSRF token as `X-CSRFToken`. A program sends no cookie and keeps the `owner_token` of its
+first upload, as `Authorization: Bearer …`, also for those that follow.
+"""
+
+
+class DocsPage(DocsBase):
+    """The document as a page of ours: without scripts, and nothing from elsewhere."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        """The page."""
+        document = api.get_openapi_schema()
+        operations = [
+            {"method": method.upper(), "path": path, **operation}
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+        ]
+        context = {
+            "title": "API",
+            "document": document,
+            "operations": operations,
+            "host": request.build_absolute_uri("/"),
+        }
+        return render(request, "api/docs.html", context)
+
+
+class API(NinjaAPI):
+    """django-ninja, whose document says of errors and authorisation what is true."""
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """The OpenAPI document."""
+        document = super().get_openapi_schema(**kwargs)
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400:
+                        (content,) = response["content"].values()
+                        response["content"] = {PROBLEM: content}
+        # Nothing at all is enough here.
+        document["paths"]["/api/uploads"]["post"]["security"].append({})
+        return document
+
+
+api = API(title="S3Tasks", version="1", description=DESCRIPTION, docs=DocsPage())
+api.add_router("", router)
+
+
+@api.exception_handler(UploadError)
+def answer_upload_error(request: HttpRequest, error: UploadError) -> HttpResponse:
+    """What the domain refused."""
+    return problem_of(error)
+
+
+@api.exception_handler(HttpError)
+def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """What django-ninja refused."""
+    return problem(error.status_code, str(error))
+
+
+@api.exception_handler(ValidationError)
+def answer_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """What does not have the document's form; each fault with where it is."""
+    faults = [
+        f"{'.'.join(str(step) for step in fault['loc'][1:]) or fault['loc'][0]}: {fault['msg']}"
+        for fault in error.errors
+    ]
+    return problem(422, "; ".join(faults))

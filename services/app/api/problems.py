@@ -1,0 +1,109 @@
+"""What a program reads when something does not work: RFC 9457 problem details, or for `curl -T`
+one line of text. Whatever made the answer (a rule, the router, the CSRF check, a broken view), it
+passes here.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
+
+from s3tasks.body import body_of
+from uploads.errors import UploadError
+
+PROBLEM = "application/problem+json"
+TEXT = "text/plain; charset=utf-8"
+
+# What is said of a status where whoever refused gave no sentence for programs.
+SENTENCES = {
+    400: "This request could not be understood.",
+    401: "Send the visitor's cookie, or an owner_token as `Authorization: Bearer …`.",
+    403: "With the visitor's cookie, send its CSRF token as X-CSRFToken; or send an owner_token"
+    " as `Authorization: Bearer …` and no cookie.",
+    404: "There is nothing at this address.",
+    405: "This address does not take this method.",
+    413: "The body of the request is too large.",
+    500: "An error on our side. It has been noted; please try again in a minute.",
+}
+
+
+def problem(status: int, sentence: str, *, retry_after: int | None = None) -> HttpResponse:
+    """An answer with problem details: https://www.rfc-editor.org/rfc/rfc9457"""
+    title = HTTPStatus(status).phrase
+    details = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
+    return answer(json.dumps(details), PROBLEM, status, retry_after)
+
+
+def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpResponse:
+    """An answer that a person reads in a terminal."""
+    return answer(f"{sentence}\n", TEXT, status, retry_after)
+
+
+def answer(content: str, content_type: str, status: int, retry_after: int | None) -> HttpResponse:
+    """The answer; it says when to try again, where that is known."""
+    response = HttpResponse(content, content_type=content_type, status=status)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def problem_of(error: UploadError) -> HttpResponse:
+    """The domain's error for a program."""
+    return problem(error.status, error.sentence, retry_after=error.retry_after)
+
+
+def line_of(error: UploadError) -> HttpResponse:
+    """The domain's error for a terminal."""
+    return line(error.status, error.sentence, retry_after=error.retry_after)
+
+
+class ProgramsMiddleware:
+    """Programs get no pages: errors under `/api/` are problem details, those of a PUT a line.
+
+    A PUT outside `/api/` is `curl -T` and has an address space of its own: any name is a file's.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if request.path_info.startswith("/api/"):
+            response = refuse_forms(request) or self.get_response(request)
+            response = rewritten(response, problem, PROBLEM)
+            response["Cache-Control"] = "no-store"
+            return response
+        if request.method == "PUT":
+            request.urlconf = "api.put_urls"
+            return rewritten(self.get_response(request), line, TEXT)
+        return self.get_response(request)
+
+
+def refuse_forms(request: HttpRequest) -> HttpResponse | None:
+    """The answer to a body that is not JSON: what any other site's page could make a browser send
+    is not looked at."""
+    body = body_of(request)
+    if body.length == 0 or request.content_type == "application/json":
+        return None
+    with suppress(UnreadablePostError):
+        body.drain()
+    return problem(415, "Send JSON, as application/json.")
+
+
+def rewritten(
+    response: HttpResponseBase, write: Callable[[int, str], HttpResponse], content_type: str
+) -> HttpResponseBase:
+    """The answer, an error in the form that programs read; its other headers stay."""
+    if response.status_code < 400 or response["Content-Type"] == content_type:
+        return response
+    sentence = SENTENCES.get(response.status_code, HTTPStatus(response.status_code).phrase)
+    new = write(response.status_code, sentence)
+    for name, value in response.items():
+        if name not in {"Content-Type", "Content-Length"}:
+            new[name] = value
+    response.close()
+    return new

@@ -1,0 +1,106 @@
+"""What the API reads and writes. The limits stand in the document; the domain enforces them, whose
+sentences are better."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from django.conf import settings
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from uploads import limits
+from uploads.models import State
+
+# As limits.has_control_characters, and without a path; `.` and `..` are no names.
+CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a\u202b\u202d\u202e"
+NAME = {"maxLength": limits.NAME_MAX, "pattern": f"^[^{CONTROL}]*$"}
+FILENAME = {
+    "minLength": 1,
+    "maxLength": limits.FILENAME_MAX,
+    "pattern": rf"^(?!\.{{1,2}}$)[^/\\{CONTROL}]+$",
+}
+
+
+def stated(**constraints: Any) -> Any:
+    """Constraints for the document."""
+    return Field(json_schema_extra=constraints)
+
+
+class Claim(Schema):
+    """What is to be uploaded."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    filename: Annotated[str, stated(**FILENAME)]
+    content_type: str = Field(description="As the client believes; the bytes decide.")
+    name: Annotated[str, stated(**NAME)] = ""
+    ttl: Annotated[int | None, Field(description="Seconds; none: the site's usual.")] = Field(
+        default=None,
+        json_schema_extra={
+            "anyOf": [
+                {"type": "integer", "minimum": 1, "maximum": settings.UPLOAD_TTL_MAX},
+                {"type": "null"},
+            ]
+        },
+    )
+
+
+class ImageClaim(Claim):
+    """An image, which is shown once it has been made safe."""
+
+    kind: Literal["image"]
+    size: Annotated[int, stated(minimum=1, maximum=settings.MAX_IMAGE_BYTES)]
+
+
+class FileClaim(Claim):
+    """A file of any type, which is only ever downloaded."""
+
+    kind: Literal["file"]
+    size: Annotated[int, stated(minimum=1, maximum=settings.MAX_FILE_BYTES)]
+
+
+AnyClaim = Annotated[ImageClaim | FileClaim, Field(discriminator="kind")]
+
+
+class TicketOut(Schema):
+    """A form to send: all `fields` first, in any order, and the bytes last as `file`."""
+
+    method: Literal["POST"]
+    url: str
+    fields: dict[str, str]
+    expires_at: datetime = Field(description="Until then the sending must begin.")
+
+
+class Claimed(Schema):
+    """Where and how to send the bytes; then call `complete`."""
+
+    id: uuid.UUID
+    ttl: int = Field(description="Seconds from `complete` on.")
+    owner_token: str = Field(description="As `Authorization: Bearer …` it manages this upload.")
+    ticket: TicketOut
+
+
+class UploadOut(Schema):
+    """One upload."""
+
+    id: uuid.UUID
+    kind: Literal["image", "file"]
+    state: State = Field(description="checking: an image that is not safe yet, shown in a moment.")
+    reason: str = Field(description="Why it was rejected.")
+    name: str
+    filename: str
+    size: int
+    content_type: str
+    link: str | None = Field(description="To give to others; none while pending or rejected.")
+    thumbnail: str | None = Field(description="A ready image's small picture, for some minutes.")
+    expires_at: datetime | None = Field(description="None while pending.")
+
+
+class ProblemOut(Schema):
+    """Problem details: RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str

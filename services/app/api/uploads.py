@@ -1,0 +1,142 @@
+"""The operations on uploads: authorise, parse, call one function of the lifecycle, answer."""
+
+import uuid
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Body, Router, Status
+
+from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
+from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
+from s3tasks import visitor
+from uploads import lifecycle
+from uploads.errors import UploadNotFound
+from uploads.links import pictures
+from uploads.models import Kind, State, Upload
+from uploads.presence import page_check
+from uploads.rate import check_rate, source_of
+
+router = Router(auth=[OwnerToken(), VisitorCookie()], tags=["uploads"])
+
+
+class Request(HttpRequest):
+    """A request whose owner is known."""
+
+    auth: uuid.UUID
+
+
+def problems(*statuses: int) -> dict[Any, Any]:
+    """The errors of an operation, and those that any of them may give."""
+    return {frozenset({401, 500, 503, *statuses}): ProblemOut}
+
+
+@router.post(
+    "/uploads",
+    auth=[OwnerToken(), VisitorCookie(), Newcomer()],
+    response={201: Claimed, **problems(400, 403, 415, 422, 429)},
+)
+def begin_upload(
+    request: Request, response: HttpResponse, claim: Annotated[AnyClaim, Body(...)]
+) -> Status[dict[str, Any]]:
+    """Announce an upload, and get a ticket for sending its bytes to storage."""
+    address = request.META.get("REMOTE_ADDR", "")
+    check_rate(address)
+    claimed = lifecycle.claim_with_ticket(
+        owner=owner_of(request),
+        kind=Kind(claim.kind),
+        filename=claim.filename,
+        size_bytes=claim.size,
+        content_type=claim.content_type,
+        name=claim.name,
+        ttl=claim.ttl,
+        address=source_of(address),
+    )
+    if visitor.known(request) == request.auth:  # so that the cookie outlives the upload
+        visitor.remember(request, response, request.auth)
+    return Status(
+        201,
+        {
+            "id": claimed.upload.id,
+            "ttl": int(claimed.upload.ttl.total_seconds()),
+            "owner_token": owner_token(request.auth),
+            "ticket": {
+                "method": claimed.ticket.method,
+                "url": request.build_absolute_uri(claimed.ticket.url),
+                "fields": claimed.ticket.fields,
+                "expires_at": claimed.expires_at,
+            },
+        },
+    )
+
+
+@router.post(
+    "/uploads/{upload_id}/complete",
+    response={200: UploadOut, **problems(403, 404, 409, 415, 422)},
+)
+def complete_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
+    """Say that the bytes are there. 409: they are not. 422: they are not what is allowed, and the
+    upload is discarded. Repeated: the same answer."""
+    lifecycle.complete_upload(upload_id=upload_id, owner=owner_of(request))
+    return shown(request, mine(request, upload_id))
+
+
+@router.get("/uploads", response={200: list[UploadOut], **problems()})
+def list_uploads(request: Request) -> list[dict[str, Any]]:
+    """What my pages show, the newest first."""
+    uploads = Upload.objects.live().with_seconds_left().filter(owner=owner_of(request))
+    present = page_check().present(list(uploads.order_by("-created_at", "-id")))
+    return [shown(request, upload) for upload in present]
+
+
+@router.get("/uploads/{upload_id}", response={200: UploadOut, **problems(404, 422)})
+def get_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
+    """One of mine, also while its bytes are on their way."""
+    return shown(request, mine(request, upload_id))
+
+
+@router.delete("/uploads/{upload_id}", response={204: None, **problems(403, 404, 415, 422)})
+def delete_upload(request: Request, upload_id: uuid.UUID) -> Status[None]:
+    """Delete one of mine, at once and for good."""
+    lifecycle.discard_upload(upload_id=mine(request, upload_id).id, owner=owner_of(request))
+    return Status(204, None)
+
+
+def owner_of(request: Request) -> uuid.UUID:
+    """Whose set the request is about."""
+    return lifecycle.owner_for(request.auth)
+
+
+def mine(request: Request, upload_id: uuid.UUID) -> Upload:
+    """The caller's upload; raises UploadNotFound."""
+    uploads = Upload.objects.known().with_seconds_left()
+    upload = uploads.filter(id=upload_id, owner=owner_of(request)).first()
+    if upload is None:
+        raise UploadNotFound("There is no such upload.")
+    return upload
+
+
+def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
+    """The upload as the API shows it; takes one that was read `with_seconds_left`."""
+    thumbnail = pictures().thumbnail_url(upload)
+    return {
+        "id": upload.id,
+        "kind": upload.kind,
+        "state": upload.state,
+        "reason": upload.reason,
+        "name": upload.name,
+        "filename": upload.filename,
+        "size": upload.size_bytes,
+        "content_type": upload.content_type,
+        "link": share_link(request, upload),
+        "thumbnail": thumbnail and request.build_absolute_uri(thumbnail),
+        "expires_at": upload.expires_at,
+    }
+
+
+def share_link(request: HttpRequest, upload: Upload) -> str | None:
+    """The address to give to others; None where there is nothing to show."""
+    if upload.state not in {State.CHECKING, State.READY}:
+        return None
+    name = "image-link" if upload.kind == Kind.IMAGE else "file-link"
+    return request.build_absolute_uri(reverse(name, args=[upload.token]))
