@@ -13,7 +13,7 @@ class HealthMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.path == "/healthz":
+        if request.path == "/healthz" and request.method in {"GET", "HEAD"}:
             return HttpResponse(
                 "ok\n", content_type="text/plain", headers={"Cache-Control": "no-store"}
             )

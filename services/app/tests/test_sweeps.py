@@ -89,7 +89,7 @@ class TestPurge:
         lifecycle.queue_key("files/a", size_bytes=0)
         store_object(store, "files/a")
         leased = sweeps.lease_keys(sweeps.database_clock())
-        assert leased == ["files/a"]
+        assert list(leased) == ["files/a"]
         assert sweeps.purge() == 0  # in hand
         assert sweeps.purge(now=sweeps.database_clock() + sweeps.PURGE_LEASE) == 1
         assert keys(store) == set()

@@ -5,13 +5,17 @@ its life, so that a browser can cache them.
 """
 
 import time
+import uuid
 from functools import cache
+
+from django.core import signing
 
 from uploads.errors import StillChecking, UploadNotFound
 from uploads.images import THUMBNAIL_TYPE
 from uploads.models import Kind, State, Upload
 from uploads.storage import Method, storage
 
+DELETION_SALT = "uploads.links.deletion"
 LINK_LIFE = 60  # seconds
 PICTURE_LIFE = 5 * 60  # seconds
 REMEMBERED_MAX = 10_000  # addresses
@@ -34,6 +38,23 @@ def follow_link(*, token: str, kind: Kind, method: Method = "GET") -> str:
         content_type=upload.content_type,
         download_as=upload.filename if kind == Kind.FILE else None,
     )
+
+
+def deletion_secret(upload: Upload) -> str:
+    """What deletes the upload, of whoever has it."""
+    return signing.dumps(upload.id.hex, salt=DELETION_SALT)
+
+
+def find_deletion(secret: str) -> Upload:
+    """The upload that the secret deletes; raises UploadNotFound."""
+    try:
+        upload_id = uuid.UUID(signing.loads(secret, salt=DELETION_SALT))
+    except signing.BadSignature:
+        upload_id = None
+    upload = Upload.objects.known().with_seconds_left().filter(id=upload_id).first()
+    if upload is None:
+        raise UploadNotFound("This upload is gone, or it never existed.")
+    return upload
 
 
 class Pictures:

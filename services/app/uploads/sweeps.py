@@ -112,21 +112,25 @@ def purge(now: Moment | None = None) -> int:
     with reporting("purge"):
         while PurgeKey.objects.due(now).exists():
             bucket.check_ours()
-            keys = lease_keys(now or Now())
-            errors = storage().delete(keys) if keys else {}
-            total += forget_keys([key for key in keys if key not in errors])
+            leased = lease_keys(now or Now())
+            for key, multipart_id in leased.items():
+                if multipart_id:
+                    storage().abort_parts(key, multipart_id)
+            errors = storage().delete(list(leased)) if leased else {}
+            total += forget_keys([key for key in leased if key not in errors])
     return total
 
 
-def lease_keys(now: Moment) -> list[str]:
-    """Up to DELETE_MAX due keys, put off in case this process dies before it can forget them.
+def lease_keys(now: Moment) -> dict[str, str]:
+    """Up to DELETE_MAX due keys, each with the id of its parts or a blank; put off in case this
+    process dies before it can forget them.
 
     Each attempt puts a key off for twice as long as the one before.
     """
     with transaction.atomic():
         due = PurgeKey.objects.due(now).order_by("not_before")
-        keys = list(
-            due.select_for_update(skip_locked=True).values_list("key", flat=True)[:DELETE_MAX]
+        keys = dict(
+            due.select_for_update(skip_locked=True).values_list("key", "multipart_id")[:DELETE_MAX]
         )
         leases = Least(Power(2, F("attempts")), PURGE_BACKOFF_MAX, output_field=IntegerField())
         PurgeKey.objects.filter(key__in=keys).update(
@@ -165,6 +169,7 @@ class Reconciled:
     objects: int = 0
     vanished: int = 0
     orphaned: int = 0
+    aborted: int = 0
 
     def counts(self) -> dict[str, int]:
         """The counts, by name."""
@@ -197,6 +202,7 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
             for key in orphans.kept:
                 queue_key(key, size_bytes=0)
             done.orphaned = len(orphans.kept)
+            done.aborted = abort_forgotten_parts(settled_before)
             recount_bytes()
         return done
 
@@ -270,6 +276,30 @@ def find_suspects(
     for upload_id in window.values_list("id", flat=True).iterator(chunk_size=BATCH):
         if upload_id not in listed:
             yield Suspect(upload_id, prefix)
+
+
+def abort_forgotten_parts(settled_before: datetime) -> int:
+    """Drop what was begun in parts and no row names; how many there were.
+
+    A process that dies between beginning and writing the id into its row leaves such a one behind.
+    """
+    total = 0
+    for page in storage().list_parts():
+        ours = [
+            parts
+            for parts in page
+            if parts.begun_at <= settled_before and parts.key.partition("/")[0] in OWNERS
+        ]
+        named = set(
+            Upload.objects.filter(
+                state=State.PENDING, multipart_id__in=[parts.multipart_id for parts in ours]
+            ).values_list("multipart_id", flat=True)
+        )
+        for parts in ours:
+            if parts.multipart_id not in named:
+                storage().abort_parts(parts.key, parts.multipart_id)
+                total += 1
+    return total
 
 
 T = TypeVar("T")

@@ -1,0 +1,114 @@
+"""`curl -T report.pdf https://host/`, and what deletes it again."""
+
+import uuid
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.csrf import csrf_exempt
+
+from api.problems import TEXT, line, line_of
+from s3tasks.body import Body, body_of
+from uploads import lifecycle
+from uploads.errors import BytesMissing, InvalidUpload, UploadError, UploadNotFound
+from uploads.links import deletion_secret, find_deletion
+from uploads.rate import check_rate
+from uploads.streams import receive_stream
+
+
+class WholeBody:
+    """A body that is either read to its end or refused: half a file is no file."""
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; raises BytesMissing where the sender's connection was cut."""
+        try:
+            data = self.body.read(size)
+        except UnreadablePostError as error:
+            raise BytesMissing("The connection was cut. Nothing was stored.") from error
+        if not data and self.body.was_cut:
+            raise BytesMissing("The connection was cut. Nothing was stored.")
+        return data
+
+
+@csrf_exempt  # no form can send a PUT, and what it stores is nobody's
+def put_file(request: HttpRequest, filename: str) -> HttpResponse:
+    """The link of a file that belongs to nobody, and in `X-Url-Delete` what deletes it."""
+    body = body_of(request)
+    try:
+        check_rate(request.META.get("REMOTE_ADDR", ""))
+        upload = receive_stream(
+            owner=uuid.uuid4(),
+            filename=filename,
+            source=WholeBody(body),
+            size_bytes=body.length,
+            ttl=ttl_of(request),
+        )
+    except UploadError as error:
+        drain(body)
+        return line_of(error)
+    link = request.build_absolute_uri(reverse("file-link", args=[upload.token]))
+    deletion = request.build_absolute_uri(reverse("deletion", args=[deletion_secret(upload)]))
+    headers = {"X-Url-Delete": deletion, "Cache-Control": "no-store", "Location": link}
+    return HttpResponse(f"{link}\n", content_type=TEXT, status=201, headers=headers)
+
+
+def ttl_of(request: HttpRequest) -> int | None:
+    """The seconds of the `Ttl:` header; None where there is none. Raises InvalidUpload."""
+    ttl = request.headers.get("Ttl", "").strip()
+    if not ttl:
+        return None
+    if not ttl.isascii() or not ttl.isdigit() or len(ttl) > 9:
+        raise InvalidUpload(f"Ttl: a number of seconds from 1 to {settings.UPLOAD_TTL_MAX}.")
+    return int(ttl)
+
+
+def drain(body: Body) -> None:
+    """Read on a little, so that the sender reads the answer instead of a reset connection."""
+    try:
+        body.drain()
+    except UnreadablePostError:
+        return
+
+
+# Whoever has the secret may delete: it was given with the link, and to nobody else.
+@method_decorator(csrf_exempt, name="dispatch")
+class Deletion(View):
+    """`/d/<secret>`: DELETE and POST delete one upload. GET only asks."""
+
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        """The answer, which nobody keeps."""
+        try:
+            response = super().dispatch(request, *args, **kwargs)
+        except UploadNotFound as error:
+            response = self.told(404, error.sentence)
+        add_never_cache_headers(response)
+        return response
+
+    def get(self, request: HttpRequest, secret: str) -> HttpResponse:
+        """A page that asks, because whatever previews a link opens it."""
+        return self.page(upload=find_deletion(secret))
+
+    def post(self, request: HttpRequest, secret: str) -> HttpResponse:
+        """Delete it."""
+        upload = find_deletion(secret)
+        lifecycle.discard_upload(upload_id=upload.id, owner=upload.owner)
+        return self.told(200, "Deleted.")
+
+    delete = post
+
+    def told(self, status: int, sentence: str) -> HttpResponse:
+        """A page for browsers, a line for everybody else."""
+        if "text/html" in self.request.headers.get("Accept", ""):
+            return self.page(status, sentence=sentence)
+        return line(status, sentence)
+
+    def page(self, status: int = 200, **context: object) -> HttpResponse:
+        """The page."""
+        return render(self.request, "api/deletion.html", context, status=status)

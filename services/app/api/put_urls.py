@@ -1,0 +1,17 @@
+"""The addresses of a PUT: every one is the name of a file.
+
+The others follow so that `reverse` finds them.
+"""
+
+from django.urls import re_path
+
+from api.put import put_file
+from s3tasks import urls
+from s3tasks.urls import handler400, handler403, handler404, handler500
+
+__all__ = ["handler400", "handler403", "handler404", "handler500", "urlpatterns"]
+
+urlpatterns = [
+    re_path(r"^(?P<filename>[\s\S]*)\Z", put_file),
+    *urls.urlpatterns,
+]

@@ -1,0 +1,133 @@
+"""An upload whose bytes come through the app and go on to storage as they come.
+
+No more than one part of it is ever in memory, and none of it on a disk of the app. Its row grows
+before each part, so the quotas hold however long it gets, and names the multipart upload before
+the first part, so that a discard leaves no part behind.
+"""
+
+import io
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Protocol
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from uploads import limits
+from uploads.errors import InvalidUpload, UploadNotFound
+from uploads.lifecycle import (
+    SLOWEST_LINE,
+    claim_upload,
+    complete_upload,
+    discard_uploads,
+    reserve_bytes,
+)
+from uploads.models import Kind, State, Upload
+from uploads.storage import storage
+
+# The least that S3 takes, but for a last part; at most 10,000 of them make an object.
+PART_BYTES = 5 * 1024 * 1024
+READ_BYTES = 64 * 1024
+# A row waits for its next part, and for storage's answers, before it is discarded unseen.
+PART_PATIENCE = timedelta(seconds=PART_BYTES / SLOWEST_LINE + 60)
+
+
+class Source(Protocol):
+    """What the bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
+def receive_stream(
+    *,
+    owner: uuid.UUID,
+    filename: str,
+    source: Source,
+    size_bytes: int | None,
+    ttl: int | None = None,
+) -> Upload:
+    """A file whose bytes are read from the source, stored and completed.
+
+    `size_bytes`: what the source will bring; None where it does not say. Raises UploadError, or
+    what the source raises; nothing of the upload stays then. A process that dies in the middle
+    leaves a pending row, whose deadline discards it with its parts.
+    """
+    if size_bytes is not None:
+        limits.check_size(Kind.FILE, size_bytes)
+    limits.check_filename(filename)
+    limits.check_ttl(ttl)
+    first = read_part(source)
+    upload = claim_upload(
+        owner=owner, kind=Kind.FILE, filename=filename, size_bytes=len(first), ttl=ttl
+    )
+    try:
+        if len(first) < PART_BYTES:
+            total = len(first)
+            storage().put(
+                upload.incoming_key, io.BytesIO(first), content_type="application/octet-stream"
+            )
+        else:
+            total = send_parts(upload, first, source)
+        if size_bytes is not None and total != size_bytes:
+            raise InvalidUpload(f"{total} bytes arrived, {size_bytes} were announced.")
+        return complete_upload(upload_id=upload.id, owner=owner)
+    except Exception:
+        discard_uploads(ids=[upload.id])
+        raise
+
+
+def send_parts(upload: Upload, first: bytes, source: Source) -> int:
+    """Store the parts as they are read, and join them; how many bytes they are."""
+    key = upload.incoming_key
+    multipart_id = storage().begin_parts(key, content_type="application/octet-stream")
+    remember_parts(upload.id, multipart_id)
+    total, stored = len(first), [storage().put_part(key, multipart_id, 1, first)]
+    del first
+    for number, part in enumerate(read_parts(source), start=2):
+        total += len(part)
+        limits.check_size(Kind.FILE, total)
+        grow_upload(upload.id, len(part))
+        stored.append(storage().put_part(key, multipart_id, number, part))
+    storage().join_parts(key, multipart_id, stored)
+    return total
+
+
+def read_parts(source: Source) -> Iterator[bytes]:
+    """The rest of the source."""
+    while part := read_part(source):
+        yield part
+
+
+def read_part(source: Source) -> bytes:
+    """The next PART_BYTES of the source, or what is left of it."""
+    part = bytearray()
+    while len(part) < PART_BYTES:
+        data = source.read(min(READ_BYTES, PART_BYTES - len(part)))
+        if not data:
+            break
+        part += data
+    return bytes(part)
+
+
+def remember_parts(upload_id: uuid.UUID, multipart_id: str) -> None:
+    """Write into the row what aborts its parts; raises UploadNotFound where it was discarded."""
+    changes = {"multipart_id": multipart_id, "deadline": Now() + PART_PATIENCE}
+    if not Upload.objects.filter(id=upload_id, state=State.PENDING).update(**changes):
+        raise UploadNotFound("The upload took too long and was discarded.")
+
+
+def grow_upload(upload_id: uuid.UUID, size_bytes: int) -> None:
+    """Count more bytes against the quota, and wait for the next part.
+
+    Raises QuotaExceeded, or UploadNotFound where the row was discarded meanwhile.
+    """
+    with transaction.atomic():
+        reserve_bytes(size_bytes)
+        grown = Upload.objects.filter(id=upload_id, state=State.PENDING).update(
+            size_bytes=F("size_bytes") + size_bytes, deadline=Now() + PART_PATIENCE
+        )
+        if not grown:
+            raise UploadNotFound("The upload took too long and was discarded.")
