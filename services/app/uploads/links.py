@@ -47,13 +47,14 @@ def deletion_secret(upload: Upload) -> str:
 
 def find_deletion(secret: str) -> Upload:
     """The upload that the secret deletes; raises UploadNotFound."""
+    gone = UploadNotFound("This upload is gone, or it never existed.")
     try:
         upload_id = uuid.UUID(signing.loads(secret, salt=DELETION_SALT))
-    except signing.BadSignature:
-        upload_id = None
-    upload = Upload.objects.known().with_seconds_left().filter(id=upload_id).first()
+    except signing.BadSignature as error:
+        raise gone from error
+    upload = Upload.objects.known().filter(id=upload_id).first()
     if upload is None:
-        raise UploadNotFound("This upload is gone, or it never existed.")
+        raise gone
     return upload
 
 
