@@ -55,8 +55,17 @@ class API(NinjaAPI):
                     if int(status) >= 400:
                         (content,) = response["content"].values()
                         response["content"] = {PROBLEM: content}
-        # Nothing at all is enough here.
-        document["paths"]["/api/uploads"]["post"]["security"].append({})
+        begin = document["paths"]["/api/uploads"]["post"]
+        begin["security"].append({})  # nothing at all is enough here
+        begin["responses"][201]["links"] = {
+            operation["operationId"]: {
+                "operationId": operation["operationId"],
+                "parameters": {"upload_id": "$response.body#/id"},
+            }
+            for path, methods in document["paths"].items()
+            if "{upload_id}" in path
+            for operation in methods.values()
+        }
         return document
 
 
@@ -79,8 +88,5 @@ def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(ValidationError)
 def answer_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """What does not have the document's form; each fault with where it is."""
-    faults = [
-        f"{'.'.join(str(step) for step in fault['loc'][1:]) or fault['loc'][0]}: {fault['msg']}"
-        for fault in error.errors
-    ]
+    faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors]
     return problem(422, "; ".join(faults))

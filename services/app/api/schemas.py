@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from uploads import limits
 from uploads.models import State
@@ -27,6 +27,14 @@ def stated(**constraints: Any) -> Any:
     return Field(json_schema_extra=constraints)
 
 
+def whole(value: Any) -> Any:
+    """JSON knows one kind of number: 4.0 is a whole one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(whole)]
+
+
 class Claim(Schema):
     """What is to be uploaded."""
 
@@ -35,7 +43,7 @@ class Claim(Schema):
     filename: Annotated[str, stated(**FILENAME)]
     content_type: str = Field(description="As the client believes; the bytes decide.")
     name: Annotated[str, stated(**NAME)] = ""
-    ttl: Annotated[int | None, Field(description="Seconds; none: the site's usual.")] = Field(
+    ttl: Annotated[Whole | None, Field(description="Seconds; none: the site's usual.")] = Field(
         default=None,
         json_schema_extra={
             "anyOf": [
@@ -50,14 +58,14 @@ class ImageClaim(Claim):
     """An image, which is shown once it has been made safe."""
 
     kind: Literal["image"]
-    size: Annotated[int, stated(minimum=1, maximum=settings.MAX_IMAGE_BYTES)]
+    size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_IMAGE_BYTES)]
 
 
 class FileClaim(Claim):
     """A file of any type, which is only ever downloaded."""
 
     kind: Literal["file"]
-    size: Annotated[int, stated(minimum=1, maximum=settings.MAX_FILE_BYTES)]
+    size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_FILE_BYTES)]
 
 
 AnyClaim = Annotated[ImageClaim | FileClaim, Field(discriminator="kind")]
