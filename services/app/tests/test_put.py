@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 
 import pytest
+import requests
 from django.db.models.functions import Now
 from django.test import Client
 
@@ -110,6 +111,19 @@ def test_it_is_nobodys(store, curl):
     put(curl, "a", b"1")
     assert len(set(Upload.objects.values_list("owner", flat=True))) == 2
     assert "visitor" not in curl.cookies
+
+
+@pytest.mark.parametrize("name", ["attack.html", "attack.svg"])
+def test_a_page_is_only_ever_downloaded(store, curl, name):
+    link = put(curl, name, b"<script>alert(1)</script>", CONTENT_TYPE="text/html")["Location"]
+    address = curl.get(link)["Location"]
+    answer = requests.get(address, timeout=5) if address.startswith("http") else curl.get(address)
+    answer.close()
+    assert answer.headers["Content-Disposition"].startswith("attachment")
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    if not address.startswith("http"):
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 class TestTtl:

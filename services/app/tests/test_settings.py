@@ -140,3 +140,13 @@ print(answer(RequestFactory(headers=headers).get("/")).content.decode())
         TRUSTED_PROXIES=proxies,
     )
     assert done.stdout.split() == [str(secure), address], done.stderr
+
+
+def test_a_largest_file_beyond_an_addresss_share_is_warned_of(settings):
+    from uploads import checks
+
+    settings.MAX_TOTAL_BYTES = 20 * settings.MAX_FILE_BYTES
+    assert checks.check_largest_file_fits_a_share() == []
+    settings.MAX_TOTAL_BYTES -= 1
+    (warning,) = checks.check_largest_file_fits_a_share()
+    assert warning.id == "uploads.W001"

@@ -10,4 +10,4 @@ class UploadsConfig(AppConfig):
 
     def ready(self) -> None:
         """Import what registers itself."""
-        from uploads import signals  # noqa: F401
+        from uploads import checks, signals  # noqa: F401
