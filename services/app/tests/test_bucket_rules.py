@@ -47,8 +47,8 @@ def test_what_a_fresh_bucket_lacks_is_named_and_does_not_stop_a_release(on_aws, 
     assert "CORS does not let pages of https://drop.example.org send uploads" in said
 
 
-def test_release_verifies_what_it_pairs(on_aws, production):
-    assert "No lifecycle rule expires" in run("pair_bucket")
+def test_release_verifies_the_bucket(on_aws, production):
+    assert "No lifecycle rule expires" in run("release")
 
 
 @pytest.mark.parametrize(("ttl_max", "days"), [(1, 2), (86400, 2), (86401, 3), (7 * 86400, 8)])

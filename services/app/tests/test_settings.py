@@ -142,7 +142,7 @@ print(answer(RequestFactory(headers=headers).get("/")).content.decode())
     assert done.stdout.split() == [str(secure), address], done.stderr
 
 
-def test_a_largest_file_beyond_an_addresss_share_is_warned_of(settings):
+def test_a_largest_file_beyond_one_share_is_warned_of(settings):
     from uploads import checks
 
     settings.MAX_TOTAL_BYTES = 20 * settings.MAX_FILE_BYTES

@@ -3,7 +3,6 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from uploads import bucket
@@ -33,4 +32,3 @@ class Command(BaseCommand):
             raise CommandError(f"{error} ({error.__cause__})") from error
         else:
             self.stdout.write(f"The bucket is paired with this database: {marker}")
-            call_command("verify_bucket", stdout=self.stdout, stderr=self.stderr)

@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand
 class Command(BaseCommand):
     """One command rather than three: each start of Django takes a second."""
 
-    help = "Migrate the database, check the settings, and pair the database with its bucket."
+    help = "Migrate the database, check the settings, pair the bucket with it, and verify that."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Safe to run again; whatever fails stops the deployment."""
         call_command("migrate", interactive=False)
         call_command("check", databases=["default"])
         call_command("pair_bucket")
+        call_command("verify_bucket", stdout=self.stdout, stderr=self.stderr)
