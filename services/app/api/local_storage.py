@@ -19,8 +19,9 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from api.problems import line
+from api.problems import line, line_of
 from s3tasks.body import CHUNK_BYTES, Body, body_of
+from uploads.errors import UploadError
 from uploads.storage import LocalDisk, storage
 
 FORM_BYTES = 64 * 1024  # what a form may weigh beside its file
@@ -36,6 +37,13 @@ HARMLESS = {
 @method_decorator(csrf_exempt, name="dispatch")
 class LocalStorage(View):
     """A signed address of the local disk: one to read from, or a ticket to send to."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """The answer; a line of text where the disk gives none."""
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except UploadError as error:
+            return line_of(error)
 
     def get(self, request: HttpRequest, signed: str) -> HttpResponseBase:
         """The file, or the one range of it that is asked for; also for HEAD. 404 where the address

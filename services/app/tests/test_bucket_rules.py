@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from uploads import bucket_rules
+from uploads.errors import StorageUnavailable
 from uploads.storage import S3
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +93,14 @@ def test_a_bucket_that_deletes_nothing_stops_a_release(s3, monkeypatch):
     monkeypatch.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
     with pytest.raises(CommandError, match="may not empty the bucket: AccessDenied"):
         run("verify_bucket")
+
+
+def test_what_the_app_may_not_look_at_does_not_stop_a_release(s3, monkeypatch):
+    def forbidden(s3):
+        raise StorageUnavailable("no") from PermissionError("AccessDenied")
+
+    monkeypatch.setattr(bucket_rules, "lifecycle_rules", forbidden)
+    assert "Not verified, AccessDenied" in run("verify_bucket")
 
 
 def test_a_bucket_that_is_gone_stops_a_release(s3):

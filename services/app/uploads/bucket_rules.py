@@ -122,34 +122,61 @@ def put_lifecycle(s3: S3, rules: list[dict[str, Any]]) -> None:
 
 
 def verify(s3: S3) -> Iterator[Finding]:
-    """What is not as it must be. About ten requests; raises StorageUnavailable."""
-    on_aws = not settings.AWS_S3_ENDPOINT_URL
+    """What is not as it must be. About ten requests; raises StorageUnavailable where the bucket
+    does not answer at all."""
+    s3.check_bucket()
     yield from try_out(s3)
+    for look in (find_versions, find_region, find_lifecycle, find_cors):
+        try:
+            yield from look(s3)
+        except StorageUnavailable as error:
+            yield Finding(f"Not verified, {error.__cause__}; see compose/s3-policy.json.")
+
+
+def find_versions(s3: S3) -> Iterator[Finding]:
+    """Deleted means gone."""
     if keeps_versions(s3):
         yield Finding("The bucket keeps versions: what is deleted stays readable.", fatal=True)
-    if on_aws and (region := region_of(s3)) != settings.AWS_S3_REGION_NAME:
+
+
+def find_region(s3: S3) -> Iterator[Finding]:
+    """The region is a part of every signature."""
+    if on_aws() and (region := region_of(s3)) != settings.AWS_S3_REGION_NAME:
         yield Finding(
             f"The bucket is in {region}: AWS_S3_REGION_NAME={settings.AWS_S3_REGION_NAME} signs"
             " addresses that it refuses.",
             fatal=True,
         )
+
+
+def find_lifecycle(s3: S3) -> Iterator[Finding]:
+    """The backstop. Servers other than AWS drop abandoned parts themselves, MinIO after a day."""
     rules = [r for r in lifecycle_rules(s3) if r.get("Status") == "Enabled"]
     expiring = {prefix_of(r) for r in rules if "Expiration" in r}
     for prefix in OWNERS:
         if not {"", f"{prefix}/"} & expiring:
             yield Finding(f"No lifecycle rule expires {prefix}/: `manage.py setup_bucket` sets it.")
-    # Other servers drop abandoned parts by themselves, MinIO after a day.
-    if on_aws and not any("AbortIncompleteMultipartUpload" in r for r in rules):
+    if on_aws() and not any("AbortIncompleteMultipartUpload" in r for r in rules):
         yield Finding("No lifecycle rule aborts multipart uploads: `manage.py setup_bucket`.")
-    welcome = {
-        o for r in cors_rules(s3) if "POST" in r["AllowedMethods"] for o in r["AllowedOrigins"]
-    }
-    for origin in origins() if on_aws else []:
+
+
+def find_cors(s3: S3) -> Iterator[Finding]:
+    """What lets the scripts of our pages send uploads. Other servers than AWS set it elsewhere."""
+    if not on_aws():
+        return
+    rules = [r for r in cors_rules(s3) if "POST" in r["AllowedMethods"]]
+    welcome = {origin for rule in rules for origin in rule["AllowedOrigins"]}
+    for origin in origins():
         if not {"*", origin} & welcome:
             yield Finding(
                 f"CORS does not let pages of {origin} send uploads: `manage.py setup_bucket`;"
                 " until then only the forms without scripts work."
             )
+
+
+def on_aws() -> bool:
+    """Whether the bucket is AWS's own."""
+    return not settings.AWS_S3_ENDPOINT_URL
 
 
 def try_out(s3: S3) -> Iterator[Finding]:
