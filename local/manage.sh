@@ -4,11 +4,6 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-die() {
-  printf 'manage: %s\n' "$@" >&2
-  exit 1
-}
-
 [ $# -gt 0 ] || set -- help
 # Word-split on purpose: COMPOSE may be `docker compose` or `podman-compose`.
 # shellcheck disable=SC2206
@@ -19,9 +14,6 @@ terminal=()
 [ -t 0 ] || terminal=(-T)
 
 case $1 in
-makemessages | compilemessages) # with this machine's gettext, which the image has no use for
-  command -v msguniq >/dev/null || die "gettext is missing: sudo apt install gettext, or brew install gettext"
-  ;;
 dbshell) # the database's own client, which the app's image has no use for
   if stack_runs; then
     shift

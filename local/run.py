@@ -145,7 +145,10 @@ def run_stack(env: dict[str, str], ports: dict[str, int]) -> int:
     with servers() as urls:
         common = variables(env, urls)
         common.pop("PORT", None)  # would bind to all addresses
-        released = subprocess.run(["sh", "-c", processes.pop("release")], cwd=ROOT, env=common)
+        # What building the image does for containers.
+        compiled = "python manage.py compilemessages --verbosity 0"
+        release = f"(cd services/app && {compiled}) && {processes.pop('release')}"
+        released = subprocess.run(["sh", "-c", release], cwd=ROOT, env=common)
         if released.returncode:
             return released.returncode
         own = {

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
@@ -31,9 +32,9 @@ class WholeBody:
         try:
             data = self.body.read(size)
         except UnreadablePostError as error:
-            raise BytesMissing("The connection was cut. Nothing was stored.") from error
+            raise BytesMissing(_("The connection was cut. Nothing was stored.")) from error
         if not data and self.body.was_cut:
-            raise BytesMissing("The connection was cut. Nothing was stored.")
+            raise BytesMissing(_("The connection was cut. Nothing was stored."))
         return data
 
 
@@ -65,7 +66,8 @@ def ttl_of(request: HttpRequest) -> int | None:
     if not ttl:
         return None
     if not ttl.isascii() or not ttl.isdigit() or len(ttl) > 9:
-        raise InvalidUpload(f"Ttl: a number of seconds from 1 to {settings.UPLOAD_TTL_MAX}.")
+        sentence = _("Ttl: a number of seconds from 1 to %d.")
+        raise InvalidUpload(sentence % settings.UPLOAD_TTL_MAX)
     return int(ttl)
 
 
@@ -99,7 +101,7 @@ class Deletion(View):
         """Delete it."""
         upload = find_deletion(secret)
         lifecycle.discard_upload(upload_id=upload.id, owner=upload.owner)
-        return self.told(200, "Deleted.")
+        return self.told(200, _("Deleted."))
 
     delete = post
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
@@ -112,7 +113,7 @@ def mine(request: Request, upload_id: uuid.UUID) -> Upload:
     uploads = Upload.objects.known().with_seconds_left()
     upload = uploads.filter(id=upload_id, owner=owner_of(request)).first()
     if upload is None:
-        raise UploadNotFound("There is no such upload.")
+        raise UploadNotFound(_("There is no such upload."))
     return upload
 
 
@@ -123,7 +124,7 @@ def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "id": upload.id,
         "kind": upload.kind,
         "state": upload.state,
-        "reason": upload.reason,
+        "reason": upload.reason_sentence,
         "name": upload.name,
         "filename": upload.filename,
         "size": upload.size_bytes,

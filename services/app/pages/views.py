@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.functional import Promise
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from pages import errors, wording
@@ -112,7 +113,7 @@ class Delete(VisitorView):
         """Back to the page that it was on."""
         upload = Upload.objects.filter(id=upload_id, owner=self.owner).first()
         if upload is None:
-            raise UploadNotFound("There is no such upload. It may be gone already.")
+            raise UploadNotFound(_("There is no such upload. It may be gone already."))
         lifecycle.discard_upload(upload_id=upload.id, owner=self.owner)
         messages.success(request, wording.deleted(upload.filename))
         return redirect(PAGES[Kind(upload.kind)])

@@ -1,6 +1,7 @@
 """Times, sizes and names in words."""
 
 import math
+import re
 
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
@@ -35,7 +36,7 @@ def time_left(seconds: float) -> str:
 
 def size(size_bytes: int) -> str:
     """`20 MB`, `1.4 MB`."""
-    return filesizeformat(size_bytes).replace(".0\xa0", "\xa0")
+    return re.sub(r"[.,]0\xa0", "\xa0", filesizeformat(size_bytes))
 
 
 def shown_name(name: str) -> SafeString:

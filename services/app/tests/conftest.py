@@ -56,8 +56,10 @@ def pytest_configure() -> None:
         UPLOAD_RATE="0",
     )
     import django
+    from django.core.management import call_command
 
     django.setup()
+    call_command("compilemessages", verbosity=0)
 
 
 def pytest_unconfigure() -> None:

@@ -48,7 +48,7 @@ class TestRefusals:
         response = post(client, "/", *parts, REMOTE_ADDR="198.51.100.7")
         assert response.status_code == 429
         assert 0 < int(response["Retry-After"]) <= 60
-        assert "a minute are accepted" in message(response)
+        assert "a minute is accepted" in message(response)
         assert keys(disk) == set()
 
     def test_storage_that_does_not_answer_is_said_and_leaves_nothing(self, disk, client):

@@ -1,6 +1,6 @@
 """An uploaded image made safe: decoded, turned upright, stripped of metadata, encoded anew.
 
-Knows nothing of Django, storage or rows. Only the four loaders below ever see a visitor's bytes.
+Knows nothing of storage or rows. Only the four loaders below ever see a visitor's bytes.
 Pixels stream from the decoder to the encoder, and where a picture has to be turned they go by way
 of a file, so memory does not grow with the picture. What its format keeps whole (an interlaced
 picture, a frame of a GIF or a WebP) has a limit of its own.
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from django.utils.translation import gettext_noop
 
 from uploads.errors import ImageRejected
 
@@ -33,9 +35,12 @@ ROW_STEP = 16
 
 DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
 
-NOT_AN_IMAGE = "This is not a JPEG, PNG, GIF or WebP image."
-DAMAGED = "The image is damaged or incomplete."
-TOO_MUCH_AT_ONCE = (
+NOT_AN_IMAGE = gettext_noop("This is not a JPEG, PNG, GIF or WebP image.")
+DAMAGED = gettext_noop("The image is damaged or incomplete.")
+TOO_MANY_PIXELS = gettext_noop(
+    "The image has more than %(megapixels)s million pixels, all frames counted."
+)
+TOO_MUCH_AT_ONCE = gettext_noop(
     "The image has too many pixels for a GIF, a WebP or an interlaced picture;"
     " a plain JPEG or PNG may have more."
 )
@@ -228,9 +233,7 @@ def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> 
     """Raise ImageRejected where the header tells more pixels than allowed, or than memory holds."""
     frame_pixels = frame.width * frame.height
     if frame_pixels * frame.get_n_pages() > max_pixels:
-        raise ImageRejected(
-            f"The image has more than {max_pixels / 1e6:g} million pixels, all frames counted."
-        )
+        raise ImageRejected(TOO_MANY_PIXELS)
     # Interlaced: 2 bytes for each coefficient of a progressive JPEG, at most 2 a sample of a PNG.
     interlaced_bytes = 2 * frame.bands if frame.get_typeof("interlaced") else 0
     if frame_pixels * (image_format.frame_bytes + interlaced_bytes) > WHOLE_MAX_BYTES:

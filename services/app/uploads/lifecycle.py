@@ -16,6 +16,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from uploads import images, limits
 from uploads.errors import (
@@ -37,6 +39,7 @@ IMAGE_TIME_LIMIT = 60  # seconds
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
 UNSENT_PERCENT = 5  # of MAX_TOTAL_BYTES; what one address may claim without sending it
+KILLED_THE_WORKER = gettext_noop("It could not be processed: it stopped the worker three times.")
 BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
 
 
@@ -165,7 +168,7 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     """
     upload = Upload.objects.known().filter(id=upload_id, owner=owner).first()
     if upload is None:
-        raise UploadNotFound("There is no such upload.")
+        raise UploadNotFound(_("There is no such upload."))
     if upload.state != State.PENDING:
         return upload
     try:
@@ -177,7 +180,7 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
         lock_owner(owner)
         upload = lock_upload(upload_id)
         if upload is None:
-            raise UploadNotFound("The upload took too long and was discarded.")
+            raise UploadNotFound(_("The upload took too long and was discarded."))
         if upload.state == State.PENDING:
             upload.content_type = content_type
             upload.deadline = upload.address = None
@@ -199,10 +202,11 @@ def look_at_bytes(upload: Upload) -> str:
     """
     stored = storage().head(upload.incoming_key)
     if stored is None:
-        raise BytesMissing("The bytes of this upload have not arrived.")
+        raise BytesMissing(_("The bytes of this upload have not arrived."))
     if stored.size_bytes != upload.size_bytes:
         raise InvalidUpload(
-            f"{stored.size_bytes} bytes arrived, {upload.size_bytes} were announced."
+            _("%(arrived)d bytes arrived, %(announced)d were announced.")
+            % {"arrived": stored.size_bytes, "announced": upload.size_bytes}
         )
     if upload.kind == Kind.FILE:
         return "application/octet-stream"
@@ -262,7 +266,7 @@ def lease_image(upload_id: uuid.UUID) -> Upload | None:
             lease=upload.lease, lease_until=Now() + IMAGE_LEASE
         )
     if upload.attempts >= IMAGE_ATTEMPTS:
-        reject_image(upload, "It could not be processed: it stopped the worker three times.")
+        reject_image(upload, KILLED_THE_WORKER)
         return None
     return upload
 
@@ -293,7 +297,10 @@ def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
 
 
 def reject_image(upload: Upload, reason: str) -> State | None:
-    """Leave the row as a notice until it expires, and queue its keys; None where it is gone."""
+    """Leave the row as a notice until it expires, and queue its keys; None where it is gone.
+
+    The reason is kept as the sources have it, and translated for whoever reads it.
+    """
     with transaction.atomic():
         lock_owner(upload.owner)
         row = lock_upload(upload.id)
@@ -325,7 +332,7 @@ def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
         lock_owner(owner)
         mine = Upload.objects.filter(id=upload_id, owner=owner).values_list("id", flat=True)
         if not discard_uploads(ids=list(mine)):
-            raise UploadNotFound("There is no such upload.")
+            raise UploadNotFound(_("There is no such upload."))
 
 
 def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
@@ -421,11 +428,11 @@ def check_visitor_quota(owner: uuid.UUID, now: Moment | None = None) -> None:
     """Raise QuotaExceeded where the owner has MAX_VISITOR_UPLOADS; needs the owner's lock."""
     counted = Upload.objects.filter(owner=owner).counted(now)
     if counted.count() >= settings.MAX_VISITOR_UPLOADS:
-        raise QuotaExceeded(
-            f"There is room for {settings.MAX_VISITOR_UPLOADS} of your uploads at the same time."
-            " Delete some, or wait until they expire.",
-            retry_after=60,
+        sentence = _(
+            "There is room for %d of your uploads at the same time."
+            " Delete some, or wait until they expire."
         )
+        raise QuotaExceeded(sentence % settings.MAX_VISITOR_UPLOADS, retry_after=60)
 
 
 def check_address_quota(address: str, size_bytes: int) -> None:
@@ -438,8 +445,10 @@ def check_address_quota(address: str, size_bytes: int) -> None:
     claimed = pending.aggregate(sum=Sum("size_bytes"))["sum"] or 0
     if claimed + size_bytes > settings.MAX_TOTAL_BYTES * UNSENT_PERCENT // 100:
         raise QuotaExceeded(
-            "Too much has been announced from your address without being sent. Please finish those"
-            " uploads first, or wait a few minutes.",
+            _(
+                "Too much has been announced from your address without being sent. Please finish"
+                " those uploads first, or wait a few minutes."
+            ),
             retry_after=60,
         )
 
@@ -451,6 +460,6 @@ def reserve_bytes(size_bytes: int) -> None:
     ).update(used_bytes=F("used_bytes") + size_bytes)
     if not claimed:
         raise QuotaExceeded(
-            "There is no room for this upload at the moment. Please try again in a few minutes.",
+            _("There is no room for this upload at the moment. Please try again in a few minutes."),
             retry_after=60,
         )

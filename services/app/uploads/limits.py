@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
 
 from uploads.errors import InvalidUpload
 from uploads.images import sniff
@@ -29,11 +30,18 @@ def max_bytes(kind: str) -> int:
 def check_size(kind: str, size_bytes: int) -> None:
     """Raise InvalidUpload unless there is at least a byte and at most the kind's limit."""
     if size_bytes <= 0:
-        raise InvalidUpload("The file is empty.")
+        raise InvalidUpload(_("The file is empty."))
     if size_bytes > max_bytes(kind):
-        raise InvalidUpload(
-            f"The {kind} is too large: at most {filesizeformat(max_bytes(kind))} are accepted."
-        )
+        raise InvalidUpload(too_large(kind))
+
+
+def too_large(kind: str) -> str:
+    """What is said of an upload beyond the limit."""
+    if kind == "image":
+        sentence = _("The image is too large: at most %(size)s are accepted.")
+    else:
+        sentence = _("The file is too large: at most %(size)s are accepted.")
+    return sentence % {"size": filesizeformat(max_bytes(kind))}
 
 
 def check_filename(filename: str) -> str:
@@ -44,15 +52,16 @@ def check_filename(filename: str) -> str:
     """
     filename = unicodedata.normalize("NFC", filename)
     if not filename or filename in {".", ".."}:
-        raise InvalidUpload("The file has no name.")
+        raise InvalidUpload(_("The file has no name."))
     if len(filename) > FILENAME_MAX:
         raise InvalidUpload(
-            f"The file name has {len(filename)} characters; at most {FILENAME_MAX} are accepted."
+            _("The file name has %(count)d characters; at most %(most)d are accepted.")
+            % {"count": len(filename), "most": FILENAME_MAX}
         )
     if "/" in filename or "\\" in filename:
-        raise InvalidUpload("The file name must not contain a path.")
+        raise InvalidUpload(_("The file name must not contain a path."))
     if has_control_characters(filename):
-        raise InvalidUpload("The file name contains a line break or another control character.")
+        raise InvalidUpload(_("The file name contains a line break or another control character."))
     return filename
 
 
@@ -61,10 +70,11 @@ def check_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name).strip()
     if len(name) > NAME_MAX:
         raise InvalidUpload(
-            f"The name has {len(name)} characters; at most {NAME_MAX} are accepted."
+            _("The name has %(count)d characters; at most %(most)d are accepted.")
+            % {"count": len(name), "most": NAME_MAX}
         )
     if has_control_characters(name):
-        raise InvalidUpload("The name contains a line break or another control character.")
+        raise InvalidUpload(_("The name contains a line break or another control character."))
     return name
 
 
@@ -83,9 +93,14 @@ def check_image_head(head: bytes) -> str:
     """The image's content type by its first HEAD_BYTES bytes; raises InvalidUpload."""
     content_type = sniff(head)
     if content_type not in IMAGE_TYPES:
-        accepted = ", ".join(IMAGE_TYPES.values())
-        raise InvalidUpload(f"This is not an image that we accept ({accepted}).")
+        raise InvalidUpload(not_an_image())
     return content_type
+
+
+def not_an_image() -> str:
+    """What is said of bytes of another type."""
+    sentence = _("This is not an image that we accept (%(types)s).")
+    return sentence % {"types": ", ".join(IMAGE_TYPES.values())}
 
 
 def check_ttl(seconds: int | None) -> timedelta:
@@ -94,6 +109,7 @@ def check_ttl(seconds: int | None) -> timedelta:
         return timedelta(seconds=settings.UPLOAD_TTL)
     if not 1 <= seconds <= settings.UPLOAD_TTL_MAX:
         raise InvalidUpload(
-            f"An upload lives from 1 to {settings.UPLOAD_TTL_MAX} seconds, not {seconds}."
+            _("An upload lives from 1 to %(most)d seconds, not %(asked)d.")
+            % {"most": settings.UPLOAD_TTL_MAX, "asked": seconds}
         )
     return timedelta(seconds=seconds)

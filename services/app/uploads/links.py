@@ -9,6 +9,7 @@ import uuid
 from functools import cache
 
 from django.core import signing
+from django.utils.translation import gettext as _
 
 from uploads.errors import StillChecking, UploadNotFound
 from uploads.images import THUMBNAIL_TYPE
@@ -28,9 +29,9 @@ def follow_link(*, token: str, kind: Kind, method: Method = "GET") -> str:
     """
     upload = Upload.objects.live().with_seconds_left().filter(token=token, kind=kind).first()
     if upload is None or upload.state == State.REJECTED or upload.seconds_left < 1:
-        raise UploadNotFound("This link has expired, or it never existed.")
+        raise UploadNotFound(_("This link has expired, or it never existed."))
     if upload.state == State.CHECKING:
-        raise StillChecking("This image is still being checked.")
+        raise StillChecking(_("This image is still being checked."))
     return storage().url(
         upload.served_key,
         seconds=min(LINK_LIFE, int(upload.seconds_left)),
@@ -47,7 +48,7 @@ def deletion_secret(upload: Upload) -> str:
 
 def find_deletion(secret: str) -> Upload:
     """The upload that the secret deletes; raises UploadNotFound."""
-    gone = UploadNotFound("This upload is gone, or it never existed.")
+    gone = UploadNotFound(_("This upload is gone, or it never existed."))
     try:
         upload_id = uuid.UUID(signing.loads(secret, salt=DELETION_SALT))
     except signing.BadSignature as error:

@@ -4,10 +4,13 @@ import secrets
 import uuid
 from datetime import datetime
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Extract, Now
+from django.template.defaultfilters import floatformat
+from django.utils.translation import gettext
 
 # A moment: an expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
 Moment = datetime | Combinable
@@ -150,6 +153,14 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id} ({self.state})"
+
+    @property
+    def reason_sentence(self) -> str:
+        """Why it was rejected, in the reader's language; empty where it was not."""
+        if not self.reason:
+            return ""
+        megapixels = floatformat(settings.MAX_IMAGE_PIXELS / 1_000_000, -1)
+        return gettext(self.reason) % {"megapixels": megapixels}
 
     @property
     def incoming_key(self) -> str:

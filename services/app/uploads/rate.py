@@ -6,6 +6,7 @@ from functools import cache
 
 import redis
 from django.conf import settings
+from django.utils.translation import ngettext
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -33,9 +34,13 @@ def check_rate(address: str, count: int = 1) -> None:
     except RedisSilent:
         return
     if used > settings.UPLOAD_RATE:
+        sentence = ngettext(
+            "At most %d upload a minute is accepted from one address. Please wait a minute.",
+            "At most %d uploads a minute are accepted from one address. Please wait a minute.",
+            settings.UPLOAD_RATE,
+        )
         raise RateLimited(
-            f"At most {settings.UPLOAD_RATE} uploads a minute are accepted from one address."
-            " Please wait a minute.",
+            sentence % settings.UPLOAD_RATE,
             retry_after=WINDOW - int(now % WINDOW),
         )
 

@@ -25,6 +25,7 @@ from django.conf import settings
 from django.core import signing
 from django.urls import reverse
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext_lazy
 from storages.backends.s3 import S3Storage
 
 from uploads.errors import StorageUnavailable
@@ -34,7 +35,7 @@ DELETE_MAX = 1000  # keys; what one DeleteObjects takes
 LOCAL_SALT = "uploads.storage.LocalDisk"
 LOCAL_TICKET_SALT = "uploads.storage.LocalDisk.ticket"
 LOCAL_PARTS = "parts"  # the local folder of files that are not whole yet
-NO_ANSWER = "Storage does not answer at the moment. Please try again in a minute."
+NO_ANSWER = gettext_lazy("Storage does not answer at the moment. Please try again in a minute.")
 Method = Literal["GET", "HEAD"]
 
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from uploads import limits
 from uploads.errors import InvalidUpload, UploadNotFound
@@ -72,7 +73,10 @@ def receive_stream(
         else:
             total = send_parts(upload, first, source)
         if size_bytes is not None and total != size_bytes:
-            raise InvalidUpload(f"{total} bytes arrived, {size_bytes} were announced.")
+            raise InvalidUpload(
+                _("%(arrived)d bytes arrived, %(announced)d were announced.")
+                % {"arrived": total, "announced": size_bytes}
+            )
         return complete_upload(upload_id=upload.id, owner=owner)
     except Exception:
         discard_uploads(ids=[upload.id])
@@ -116,7 +120,7 @@ def remember_parts(upload_id: uuid.UUID, multipart_id: str) -> None:
     """Write into the row what aborts its parts; raises UploadNotFound where it was discarded."""
     changes = {"multipart_id": multipart_id, "deadline": Now() + PART_PATIENCE}
     if not Upload.objects.filter(id=upload_id, state=State.PENDING).update(**changes):
-        raise UploadNotFound("The upload took too long and was discarded.")
+        raise UploadNotFound(_("The upload took too long and was discarded."))
 
 
 def grow_upload(upload_id: uuid.UUID, size_bytes: int) -> None:
@@ -130,4 +134,4 @@ def grow_upload(upload_id: uuid.UUID, size_bytes: int) -> None:
             size_bytes=F("size_bytes") + size_bytes, deadline=Now() + PART_PATIENCE
         )
         if not grown:
-            raise UploadNotFound("The upload took too long and was discarded.")
+            raise UploadNotFound(_("The upload took too long and was discarded."))

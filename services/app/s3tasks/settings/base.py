@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     # Before CSRF, whose check reads the whole body.
     "pages.middleware.BodyLimitMiddleware",
@@ -74,6 +75,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("pt-br", "Português do Brasil")]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -119,7 +121,9 @@ IN_CHECKOUT = (CHECKOUT / ".env.var").is_file()
 MEDIA_ROOT = CHECKOUT / ".local" / "media" if IN_CHECKOUT else BASE_DIR.parent / "media"
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR.parent / "collected"  # outside the folder that `make up` mounts
+# Both outside the folder that `make up` mounts.
+STATIC_ROOT = BASE_DIR.parent / "collected"
+LOCALE_PATHS = [CHECKOUT / ".local" / "locale" if IN_CHECKOUT else BASE_DIR.parent / "locale"]
 
 # --- Uploads: what is kept, and for how long ------------------------------------------------------
 

@@ -1,0 +1,22 @@
+"""In place of Django's command, which calls GNU gettext."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from pages import translations
+
+
+class Command(BaseCommand):
+    """The work is pages.translations'."""
+
+    help = "Brings locale/ up to date with the sources, and counts what is left to translate."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Say how many messages have no translation yet."""
+        for path in translations.catalogues():
+            catalogue = translations.updated(path)
+            catalogue.save(str(path))
+            left = len(catalogue.untranslated_entries())
+            self.stdout.write(f"{path}: {len(catalogue)} messages, {left} to translate")
