@@ -157,7 +157,7 @@ class ImagesForm(UploadForm):
         at_once=FILES_AT_ONCE,
     )
     name = NameField(gettext_lazy("Name (optional)"))
-    field_order = ["image", "name", "ttl"]
+    field_order = ["name", "ttl", "image"]
 
     def limits_sentence(self) -> str:
         """What the form takes, in words."""
@@ -184,7 +184,7 @@ class FileForm(UploadForm):
         at_once=1,
     )
     description = NameField(gettext_lazy("Description (optional)"))
-    field_order = ["file", "description", "ttl"]
+    field_order = ["description", "ttl", "file"]
 
     def limits_sentence(self) -> str:
         """What the form takes, in words."""

@@ -30,4 +30,6 @@ urlpatterns = [
     path("uploads/<uuid:upload_id>/delete/", views.Delete.as_view(), name="delete"),
     path("i/<token:token>", views.Link.as_view(kind=Kind.IMAGE), name="image-link"),
     path("f/<token:token>", views.Link.as_view(kind=Kind.FILE), name="file-link"),
+    path("i/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
+    path("f/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
 ]

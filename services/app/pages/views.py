@@ -1,19 +1,23 @@
 """My Images, My Files, and the share links: authorise, parse, call the lifecycle, answer."""
 
 import uuid
+from datetime import timedelta
 
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.cache import patch_cache_control
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views import View
 
-from pages import errors, wording
+from pages import errors, qr, wording
 from pages.base import PageView, VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
-from uploads import lifecycle
+from uploads import lifecycle, limits
 from uploads.errors import UploadError, UploadNotFound
 from uploads.links import follow_link
 from uploads.models import Kind, State, Upload
@@ -21,7 +25,9 @@ from uploads.presence import page_check
 from uploads.rate import check_rate
 from uploads.storage import Method
 
-PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}  # the names of their addresses
+# The names of their addresses.
+PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}
+LINKS = {Kind.IMAGE: "image-link", Kind.FILE: "file-link"}
 
 
 class UploadsPage(VisitorView):
@@ -74,8 +80,23 @@ class UploadsPage(VisitorView):
             "ttl": settings.UPLOAD_TTL,
             "kept": settings.IMAGES_KEPT,
             "shared": settings.SHARED_BOARD,
+            "origin": self.request.build_absolute_uri("/"),
+            # What page.js is told.
+            "kind": self.kind.value,
+            "max_bytes": limits.max_bytes(self.kind),
+            "too_large": limits.too_large(self.kind),
+            "not_an_image": limits.not_an_image(),
+            "blank": blank_upload(self.kind),
         }
         return render(self.request, f"pages/{PAGES[self.kind]}.html", context, status=status)
+
+
+def blank_upload(kind: Kind) -> Upload:
+    """No upload: what stands in the markup that page.js fills in."""
+    nobody = uuid.UUID(int=0)
+    blank = Upload(id=nobody, kind=kind, state=State.READY, token="", size_bytes=0, ttl=timedelta())
+    blank.seconds_left = 0.0
+    return blank
 
 
 class Images(UploadsPage):
@@ -128,3 +149,22 @@ class Link(PageView):
         """A redirect to storage; HEAD gets an address that is signed for HEAD."""
         method: Method = "HEAD" if request.method == "HEAD" else "GET"
         return redirect(follow_link(token=token, kind=self.kind, method=method))
+
+
+class QrCode(View):
+    """A share link for a telephone's camera, while the link works."""
+
+    kind = Kind.FILE
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        """The code, which the browser may keep for as long as the upload lives."""
+        found = Upload.objects.live().with_seconds_left().filter(token=token, kind=self.kind)
+        upload = found.first()
+        if upload is None:
+            return errors.answer(
+                request, UploadNotFound(_("This link has expired, or it never existed."))
+            )
+        link = request.build_absolute_uri(reverse(LINKS[self.kind], args=[token]))
+        response = HttpResponse(qr.svg(link), content_type="image/svg+xml")
+        patch_cache_control(response, private=True, max_age=int(upload.seconds_left))
+        return response

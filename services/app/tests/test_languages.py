@@ -54,7 +54,7 @@ class TestCatalogue:
 
     def test_messages_are_found_in_code_and_in_templates(self):
         found = translations.messages()
-        places = ["pages/errors.py", "pages/templates/pages/images.html"]
+        places = ["pages/errors.py", "pages/templates/pages/image.html"]
         assert found["Being checked", ""] == places
         assert ("%d day", "%d days") in found
 

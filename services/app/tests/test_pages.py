@@ -1,5 +1,6 @@
 """My Images, My Files and the share links: each answer that they can give."""
 
+import re
 import shutil
 
 import pytest
@@ -22,6 +23,11 @@ def add_image(client, filename="a.png", **fields):
 
 def add_file(client, filename="a.pdf", content=b"%PDF", **fields):
     return post(client, "/files/", *fields.items(), ("file", filename, content))
+
+
+def without_templates(response):
+    """The page without what only scripts use."""
+    return re.sub(r"<template.*?</template>", "", response.content.decode(), flags=re.S)
 
 
 def make_all_safe():
@@ -131,6 +137,33 @@ class TestLinks:
         assert client.head(path)["Location"] != client.get(path)["Location"]
 
 
+class TestQrCodes:
+    @pytest.mark.parametrize("path", ["/i/AAAAAAAAAAAAAAAAAAAAAA/qr.svg", "/f/cut/qr.svg"])
+    def test_an_unknown_link_has_none(self, client, path):
+        response = client.get(path)
+        assert response.status_code == 404
+        assert "no-store" in response["Cache-Control"]
+
+    def test_an_expired_link_has_none(self, disk, client):
+        add_file(client)
+        Upload.objects.update(expires_at=Now())
+        assert client.get(f"/f/{Upload.objects.get().token}/qr.svg").status_code == 404
+
+    def test_it_is_a_picture_that_its_browser_keeps_while_the_link_works(self, disk, client):
+        add_file(client, ttl="600")
+        response = client.get(f"/f/{Upload.objects.get().token}/qr.svg")
+        assert response["Content-Type"] == "image/svg+xml"
+        assert response.content.startswith(b"<?xml")
+        assert b"<script" not in response.content
+        private, age = sorted(response["Cache-Control"].split(", "), reverse=True)
+        assert private == "private"
+        assert 590 <= int(age.removeprefix("max-age=")) <= 600
+
+    def test_a_link_without_its_token_s_kind_has_none(self, disk, client):
+        add_file(client)
+        assert client.get(f"/i/{Upload.objects.get().token}/qr.svg").status_code == 404
+
+
 class TestImages:
     def test_an_image_is_being_checked_first(self, store, client):
         response = add_image(client)
@@ -140,7 +173,7 @@ class TestImages:
         html = page.content.decode()
         assert "Being checked" in html
         assert ">Refresh</a>" in html
-        assert "<img" not in html.partition('id="uploads"')[2]
+        assert "data-src" not in html.partition('id="uploads"')[2].partition("</ul>")[0]
 
     def test_a_safe_image_is_shown_small_with_its_link_and_its_time(self, store, client):
         add_image(client, name="The beach")
@@ -198,11 +231,12 @@ class TestFiles:
         assert (response.status_code, response["Location"]) == (302, "/files/")
         page = client.get("/files/")
         assert "ção 日本.pdf was received" in message(page)
-        latest, older = page.content.decode().split('<li class="card')[1:]
-        assert "latest" in latest
+        listed = page.content.decode().partition('id="uploads"')[2].partition("</ul>")[0]
+        latest, older = listed.split('<li class="card')[1:]
+        assert "Latest" in latest
         assert "Second draft" in latest
         token = Upload.objects.get(filename="ção 日本.pdf").token
-        assert f"<code>http://testserver/f/{token}</code>" in latest
+        assert f">http://testserver/f/{token}</code>" in latest
         assert "old.pdf" in older
 
     def test_the_page_says_what_it_takes(self, client, settings):
@@ -247,7 +281,8 @@ class TestDeleting:
         assert html.index("<details") < html.index('action="/files/clear/"')
 
     def test_nothing_to_delete_is_not_offered(self, client):
-        assert "/clear/" not in client.get("/").content.decode()
+        html = client.get("/").content.decode()
+        assert html.count('data-when="any" hidden') == 2
 
 
 @pytest.mark.django_db(transaction=True)
@@ -263,7 +298,7 @@ def test_from_its_last_second_on_an_upload_is_on_no_page(disk, client, path):
     add_file(client)
     add_image(client)
     Upload.objects.update(expires_at=Now())
-    assert "data-upload" not in client.get(path).content.decode()
+    assert "data-upload" not in without_templates(client.get(path))
 
 
 @pytest.mark.parametrize(
@@ -301,7 +336,7 @@ def test_a_name_is_text_wherever_it_is_shown(disk, client, name):
     for page in pages:
         html = page.content.decode()
         assert escape(name) in html
-        assert "<script" not in html
+        assert "<script>" not in html
         assert "<img src=x" not in html
 
 
@@ -316,8 +351,11 @@ def test_a_page_loads_nothing_from_elsewhere_and_is_framed_nowhere(client):
     assert policy["script-src"] == policy["style-src"] == "'self'"
     assert response["Referrer-Policy"] == "same-origin"
     html = response.content.decode()
-    assert "<script" not in html
+    assert re.findall(r"<script.*", html) == [
+        '<script type="module" src="/static/pages/page.js"></script>'
+    ]
     assert "style=" not in html
+    assert not re.search(r"\son\w+=", html)
 
 
 def test_pictures_may_come_from_the_bucket(client, settings):

@@ -1,0 +1,110 @@
+/* How one upload goes: a ticket, the bytes to storage, and then what the server makes of them.
+   Knows nothing of the page. What goes wrong is a Problem, whose message the visitor reads. */
+
+const FIRST_LOOK = 300; // ms until an image that is being checked is asked for
+const LAST_LOOK = 3000; // ms between looks in the end
+const SPEED_OVER = 4000; // ms that a speed is measured over
+
+export class Problem extends Error {
+  /** `again`: whether the same file may fare better another time. */
+  constructor(message, { again = true, status = 0 } = {}) {
+    super(message);
+    this.again = again;
+    this.status = status;
+  }
+}
+
+export class Api {
+  constructor(address, token, words) {
+    this.address = address;
+    this.token = token;
+    this.words = words;
+  }
+
+  /** What the API answers, or null; with `serverTime`, its clock in ms, which `expires_at` is of. */
+  async call(method, path = "", { body, signal, keepalive } = {}) {
+    const headers = { Accept: "application/json", "X-CSRFToken": this.token };
+    if (body) headers["Content-Type"] = "application/json";
+    const request = { method, headers, signal, keepalive, body: body && JSON.stringify(body) };
+    const response = await fetch(this.address + path, request).catch((error) => {
+      throw error.name === "AbortError" ? error : new Problem(this.words.offline);
+    });
+    const answer = await response.json().catch(() => null);
+    if (response.ok) {
+      return answer && { answer, serverTime: Date.parse(response.headers.get("Date")) || Date.now() };
+    }
+    throw new Problem(answer?.detail || answer?.title || this.words.broken, {
+      status: response.status,
+      // What is refused once is refused always; what there was no room for is not.
+      again: ![400, 413, 415, 422].includes(response.status),
+    });
+  }
+}
+
+export class Transfer {
+  /** `onProgress({sent, speed})` in bytes and bytes a second; `onCheck()` once all are there. */
+  constructor(api, file, claim, { onProgress, onCheck }) {
+    Object.assign(this, { api, file, claim, onProgress, onCheck });
+    this.stop = new AbortController();
+    this.id = null;
+  }
+
+  /** What the API says of the upload, once it is ready or rejected. Raises Problem or AbortError. */
+  async run() {
+    const { signal } = this.stop;
+    const { answer } = await this.api.call("POST", "", { body: this.claim, signal });
+    this.id = answer.id;
+    await this.#send(answer.ticket);
+    this.onCheck();
+    let found = await this.api.call("POST", `/${this.id}/complete`, { signal });
+    for (let wait = FIRST_LOOK; found.answer.state === "checking"; ) {
+      await pause(wait, signal);
+      wait = Math.min(wait * 1.5, LAST_LOOK);
+      found = await this.api.call("GET", `/${this.id}`, { signal });
+    }
+    return found;
+  }
+
+  /** Stop, and tell the server that nothing more will come. */
+  cancel() {
+    this.stop.abort();
+    if (this.id) this.api.call("DELETE", `/${this.id}`, { keepalive: true }).catch(() => {});
+  }
+
+  #send(ticket) {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(ticket.fields)) form.append(name, value);
+    form.append("file", this.file); // last: S3 ignores what comes after it
+    const samples = [[performance.now(), 0]];
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest(); // fetch tells no progress of what it sends
+      const fail = () => reject(new Problem(this.api.words.unreachable));
+      request.upload.addEventListener("progress", ({ loaded, total }) => {
+        const now = performance.now();
+        samples.push([now, loaded]);
+        while (samples.length > 2 && now - samples[0][0] > SPEED_OVER) samples.shift();
+        const [since, before] = samples[0];
+        const speed = (1000 * (loaded - before)) / (now - since || 1);
+        this.onProgress({ sent: this.file.size * (loaded / total), speed });
+      });
+      request.addEventListener("load", () => (request.status < 300 ? resolve() : fail()));
+      request.addEventListener("error", fail);
+      this.stop.signal.addEventListener("abort", () => {
+        request.abort();
+        reject(this.stop.signal.reason);
+      });
+      request.open(ticket.method, ticket.url);
+      request.send(form);
+    });
+  }
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
