@@ -5,7 +5,9 @@ import subprocess
 import uuid
 
 import pytest
+from playwright.sync_api import sync_playwright
 
+from browser import Person, chromium_path
 from stack import Stack, Visitor, copy_tree
 
 
@@ -55,3 +57,47 @@ def visitor(stack):
 def stranger(stack):
     """Somebody else."""
     return Visitor(stack.page)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Chromium, without what it would do on the network by itself."""
+    path = chromium_path()
+    if not path:
+        pytest.skip("no browser: chromium is not installed")
+    with sync_playwright() as playwright:
+        # As root, which a container's tests are, it has no sandbox.
+        quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def somebody(stack, chromium):
+    """People with browsers of their own: `somebody(locale="pt-BR")`."""
+    people = []
+
+    def somebody(**options):
+        options = {"locale": "en-US", "viewport": {"width": 1280, "height": 900}, **options}
+        context = chromium.new_context(**options)
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        people.append(Person(context, stack.page))
+        return people[-1]
+
+    yield somebody
+    for person in people:
+        person.context.close()
+    assert not [error for person in people for error in person.errors]
+
+
+@pytest.fixture
+def person(somebody):
+    """Whose uploads a test is about, at a browser."""
+    return somebody()
+
+
+@pytest.fixture
+def friend(somebody):
+    """Somebody else, at another browser."""
+    return somebody()

@@ -134,7 +134,7 @@ function remove(element) {
   element.remove();
   arrange();
   if (!focused) return;
-  (next?.querySelector("button, a.button") ?? $("here-heading")).focus();
+  (next?.querySelector("button:not([hidden]), a.button") ?? $("here-heading")).focus();
 }
 
 /** Hold the page against what the server has: another tab, or a fourth image, changed that. */

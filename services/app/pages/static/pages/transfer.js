@@ -33,10 +33,12 @@ export class Api {
     if (response.ok) {
       return answer && { answer, serverTime: Date.parse(response.headers.get("Date")) || Date.now() };
     }
-    throw new Problem(answer?.detail || answer?.title || this.words.broken, {
+    const sentences = { 401: this.words.stale, 403: this.words.stale, 500: this.words.broken };
+    const sentence = sentences[response.status] || answer?.detail || this.words.broken;
+    throw new Problem(sentence, {
       status: response.status,
       // What is refused once is refused always; what there was no room for is not.
-      again: ![400, 413, 415, 422].includes(response.status),
+      again: ![400, 401, 403, 413, 415, 422].includes(response.status),
     });
   }
 }
