@@ -251,12 +251,12 @@ class TestTicket:
     def test_on_the_local_disk_one_that_has_run_out_stores_nothing(
         self, disk, program, monkeypatch
     ):
-        from uploads import storage
+        from uploads.storage import disk as local
 
         ticket = program.begin().json()["ticket"]
         assert send({**ticket, "url": ticket["url"][:-3] + "xyz"}, b"1234") == 403
-        now = storage.time.time()
-        monkeypatch.setattr(storage.time, "time", lambda: now + 301)
+        now = local.time.time()
+        monkeypatch.setattr(local.time, "time", lambda: now + 301)
         assert send(ticket, b"1234") == 403
         assert keys(disk) == set()
 

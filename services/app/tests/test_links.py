@@ -115,11 +115,11 @@ class TestLocalAddresses:
         assert Client().get(url[:-3] + "xyz").status_code == 404
 
     def test_one_that_has_run_out_is_unknown(self, disk, receive, monkeypatch):
-        from uploads import storage
+        from uploads.storage import disk as local
 
         url = links.follow_link(token=receive("file", b"x").token, kind=Kind.FILE)
-        now = storage.time.time()
-        monkeypatch.setattr(storage.time, "time", lambda: now + 61)
+        now = local.time.time()
+        monkeypatch.setattr(local.time, "time", lambda: now + 61)
         assert Client().get(url).status_code == 404
 
     def test_what_it_serves_cannot_run_in_the_apps_origin(self, disk, receive):

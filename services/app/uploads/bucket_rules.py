@@ -15,7 +15,8 @@ from django.conf import settings
 
 from uploads.errors import StorageUnavailable
 from uploads.models import OWNERS
-from uploads.storage import S3, answering
+from uploads.storage import S3
+from uploads.storage.s3 import answering
 
 DAY = 24 * 60 * 60  # seconds
 OURS = "s3tasks-"  # how the ids of our rules begin; others in the bucket stay

@@ -1,0 +1,248 @@
+"""The local disk, which stands in for S3 on one machine."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from django.core import signing
+from django.urls import reverse
+
+from uploads.errors import StorageUnavailable
+from uploads.storage.protocol import (
+    DELETE_MAX,
+    NO_ANSWER,
+    Method,
+    Parts,
+    StoredObject,
+    Ticket,
+    response_headers,
+)
+
+LINK_SALT = "uploads.storage.LocalDisk"
+TICKET_SALT = "uploads.storage.LocalDisk.ticket"
+PARTS_FOLDER = "parts"  # the local folder of files that are not whole yet
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn whatever the disk may raise into StorageUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailable(NO_ANSWER) from error
+
+
+class LocalDisk:
+    """A folder, for one machine. Its signed addresses are the app's own, under `/storage/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, key: str) -> Path:
+        """The key's file; raises ValueError where a key would lead out of the folder."""
+        path = self.root / key
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise ValueError(f"{key} leads out of the storage folder")
+        return path
+
+    def prepare(self) -> None:
+        """See Storage."""
+        with answering():
+            self.root.mkdir(parents=True, exist_ok=True)
+
+    def put(self, key: str, content: IO[bytes], *, content_type: str) -> None:
+        """Written beside its place and moved there. What a kill leaves behind is listed as an
+        object without a row, which reconcile removes."""
+        path = self.path(key)
+        with self._answering():
+            path.parent.mkdir(exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f"{path.name}.", delete=False
+            ) as part:
+                try:
+                    shutil.copyfileobj(content, part, 1024 * 1024)
+                    part.flush()
+                    os.fsync(part.fileno())
+                    os.replace(part.name, path)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(part.name)
+                    raise
+
+    def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
+        """See Storage. The fields are S3's, so that a client sends both alike; only the address,
+        which is signed, counts."""
+        signed = signing.dumps(
+            {"key": key, "size": size_bytes, "until": int(time.time()) + seconds},
+            salt=TICKET_SALT,
+            compress=True,
+        )
+        url = reverse("local-storage", args=[signed])
+        return Ticket("POST", url, {"key": key, "Content-Type": content_type})
+
+    def open_ticket(self, signed: str) -> tuple[str, int] | None:
+        """The key and the exact size that a ticket's address stands for; None where it is forged
+        or has run out."""
+        try:
+            content = signing.loads(signed, salt=TICKET_SALT)
+        except signing.BadSignature:
+            return None
+        return None if content["until"] <= time.time() else (content["key"], content["size"])
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """See Storage. One file, to which the parts are appended."""
+        folder = self.root / PARTS_FOLDER
+        with self._answering():
+            folder.mkdir(exist_ok=True)
+            prefix = f"{key.replace('/', '.')}."
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, delete=False) as file:
+                return Path(file.name).name
+
+    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+        """See Storage."""
+        with self._answering(), self._parts(multipart_id).open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(content)
+        return ""
+
+    def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
+        """See Storage."""
+        path = self.path(key)
+        with self._answering():
+            path.parent.mkdir(exist_ok=True)
+            with self._parts(multipart_id).open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(self._parts(multipart_id), path)
+
+    def abort_parts(self, key: str, multipart_id: str) -> None:
+        """See Storage."""
+        with self._answering():
+            self._parts(multipart_id).unlink(missing_ok=True)
+
+    def list_parts(self) -> Iterator[list[Parts]]:
+        """See Storage."""
+        folder = self.root / PARTS_FOLDER
+        page = []
+        with self._answering():
+            for path in folder.iterdir() if folder.is_dir() else ():
+                with suppress(FileNotFoundError):  # joined since it was listed
+                    begun_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    key = path.name.rpartition(".")[0].replace(".", "/", 1)
+                    page.append(Parts(key, path.name, begun_at))
+        yield page
+
+    def _parts(self, multipart_id: str) -> Path:
+        return self.path(f"{PARTS_FOLDER}/{multipart_id}")
+
+    def head(self, key: str) -> StoredObject | None:
+        """See Storage."""
+        with self._answering():
+            try:
+                return stored_file(key, self.path(key))
+            except FileNotFoundError:
+                return None
+
+    def exists_quickly(self, key: str) -> bool:
+        """See Storage."""
+        return self.head(key) is not None
+
+    def read(self, key: str, count: int | None = None) -> bytes | None:
+        """See Storage."""
+        with self._answering():
+            try:
+                with self.path(key).open("rb") as file:
+                    return file.read(-1 if count is None else count)
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, key: str, target: Path) -> bool:
+        """See Storage."""
+        with self._answering():
+            try:
+                shutil.copyfile(self.path(key), target)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def delete(self, keys: list[str]) -> dict[str, str]:
+        """See Storage."""
+        self.check_bucket()
+        errors = {}
+        for key in keys:
+            try:
+                self.path(key).unlink(missing_ok=True)
+            except OSError as error:
+                errors[key] = str(error)
+        return errors
+
+    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
+        """See Storage."""
+        folder = self.root / prefix
+        with self._answering():
+            names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        for start in range(0, len(names), DELETE_MAX):
+            page = []
+            for name in names[start : start + DELETE_MAX]:
+                with suppress(FileNotFoundError):  # deleted since it was listed
+                    page.append(stored_file(f"{prefix}/{name}", folder / name))
+            yield page
+
+    def check_bucket(self) -> None:
+        """See Storage. The folder is made once, when it is paired with the database: one that has
+        gone since is a disk that is not mounted, and must not look like an empty one."""
+        if not self.root.is_dir():
+            raise StorageUnavailable(NO_ANSWER)
+
+    def url(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        method: Method = "GET",
+        content_type: str,
+        download_as: str | None,
+    ) -> str:
+        """See Storage. One signature serves GET and HEAD."""
+        signed = signing.dumps(
+            {
+                "key": key,
+                "until": int(time.time()) + seconds,
+                "headers": response_headers(seconds, content_type, download_as),
+            },
+            salt=LINK_SALT,
+            compress=True,
+        )
+        return reverse("local-storage", args=[signed])
+
+    def open_signed(self, signed: str) -> tuple[IO[bytes], dict[str, str]] | None:
+        """The file and the headers that an address of `url` stands for; None where the signature
+        is forged or has run out, or the file has gone."""
+        try:
+            content = signing.loads(signed, salt=LINK_SALT)
+        except signing.BadSignature:
+            return None
+        if content["until"] <= time.time():
+            return None
+        with self._answering():
+            try:
+                return self.path(content["key"]).open("rb"), content["headers"]
+            except FileNotFoundError:
+                return None
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        self.check_bucket()
+        with answering():
+            yield
+
+
+def stored_file(key: str, path: Path) -> StoredObject:
+    """What the disk knows of one file; raises FileNotFoundError."""
+    stat = path.stat()
+    return StoredObject(key, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))

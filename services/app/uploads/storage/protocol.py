@@ -1,0 +1,112 @@
+"""What the lifecycle asks of storage, whichever it is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Literal, Protocol
+
+from django.utils.http import content_disposition_header
+from django.utils.translation import gettext_lazy
+
+MARKER_KEY = "marker"  # its body is the installation's id; see uploads.bucket
+DELETE_MAX = 1000  # keys; what one DeleteObjects takes
+NO_ANSWER = gettext_lazy("Storage does not answer at the moment. Please try again in a minute.")
+Method = Literal["GET", "HEAD"]
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What storage knows of one object."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Where and how a client sends the bytes of one upload: a form, whose last field is `file`."""
+
+    method: Literal["POST"]
+    url: str  # the local disk's is a path of the app
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """An object that arrives in parts, and is not there until they are joined."""
+
+    key: str
+    multipart_id: str
+    begun_at: datetime
+
+
+class Storage(Protocol):
+    """What the lifecycle asks of storage. Every method may raise StorageUnavailable."""
+
+    def prepare(self) -> None:
+        """Make what the app itself can make: a local folder. A bucket is its owner's to make."""
+
+    def put(self, key: str, content: IO[bytes], *, content_type: str) -> None:
+        """Store the content under the key, whole or not at all. One request."""
+
+    def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
+        """What lets a client store exactly so many bytes under the key. No request."""
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """The id of a new multipart upload: the object will come in parts."""
+
+    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+        """Store one part, numbered from 1; what `join_parts` wants to know of it."""
+
+    def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
+        """Make the object of its parts, in their order."""
+
+    def abort_parts(self, key: str, multipart_id: str) -> None:
+        """Drop the parts; also where that was done before, or they were joined."""
+
+    def list_parts(self) -> Iterator[list[Parts]]:
+        """What has been begun in parts and is neither joined nor aborted, in pages."""
+
+    def head(self, key: str) -> StoredObject | None:
+        """The object, or None where the key is not there."""
+
+    def exists_quickly(self, key: str) -> bool:
+        """Whether the key is there, asked once and for at most a second."""
+
+    def read(self, key: str, count: int | None = None) -> bytes | None:
+        """The object's first `count` bytes (all of them: None), or None where it is not there."""
+
+    def fetch(self, key: str, target: Path) -> bool:
+        """Write the object to the file; whether it was there."""
+
+    def delete(self, keys: list[str]) -> dict[str, str]:
+        """Delete up to DELETE_MAX keys in one request; the errors, by key, of those that stay."""
+
+    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
+        """The objects under `prefix/` in the order of their keys' bytes, in pages."""
+
+    def check_bucket(self) -> None:
+        """Return where the bucket itself answers."""
+
+    def url(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        method: Method = "GET",
+        content_type: str,
+        download_as: str | None,
+    ) -> str:
+        """A signed address for `seconds`; shown inline, or downloaded under the name given."""
+
+
+def response_headers(seconds: int, content_type: str, download_as: str | None) -> dict[str, str]:
+    """What storage answers with the bytes: how long a browser may keep them, and as what."""
+    disposition = content_disposition_header(download_as is not None, download_as or "")
+    return {
+        "Cache-Control": f"private, max-age={seconds}",
+        "Content-Type": content_type,
+        "Content-Disposition": disposition or "inline",
+    }

@@ -1,0 +1,287 @@
+"""S3, by django-storages and boto3, which nothing else imports."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.conf import settings
+from storages.backends.s3 import S3Storage
+
+from uploads.errors import StorageUnavailable
+from uploads.storage.protocol import (
+    NO_ANSWER,
+    Method,
+    Parts,
+    StoredObject,
+    Ticket,
+    response_headers,
+)
+
+
+class SharedClientStorage(S3Storage):  # type: ignore[misc]  # the library has no types
+    """django-storages' S3, with one connection a process instead of one a thread.
+
+    A connection costs 40 to 190 ms and about 11 MB, and boto3's clients are thread-safe:
+    https://docs.aws.amazon.com/boto3/latest/guide/clients.html#multithreading-or-multiprocessing-with-clients
+    """
+
+    _lock = threading.Lock()
+    _resource: Any = None
+
+    @property
+    def connection(self) -> Any:
+        """The one connection, made at the first use."""
+        with self._lock:
+            if self._resource is None:
+                self._resource = super().connection
+            return self._resource
+
+    def _create_session(self) -> boto3.Session:
+        return shared_session()
+
+
+@cache
+def shared_session() -> boto3.Session:
+    """One session for all clients: they then share the parsed service model."""
+    return boto3.Session(
+        aws_access_key_id=settings.AWS_ACCESS_KEY_ID or None,
+        aws_secret_access_key=settings.AWS_SECRET_ACCESS_KEY or None,
+    )
+
+
+def s3_storage(
+    endpoint_url: str, *, connect: float, read: float, attempts: int
+) -> SharedClientStorage:
+    """django-storages for one endpoint; timeouts in seconds.
+
+    With `client_config` it ignores its own settings for the signature and the addressing, so both
+    stand in there. `when_required`: stores other than AWS don't know boto3's newer checksums.
+    """
+    return SharedClientStorage(
+        bucket_name=settings.AWS_STORAGE_BUCKET_NAME,
+        region_name=settings.AWS_S3_REGION_NAME,
+        endpoint_url=endpoint_url or None,
+        client_config=Config(
+            signature_version="s3v4",
+            # `auto` would sign a host outside us-east-1 that answers 307.
+            s3={"addressing_style": "path" if endpoint_url else "virtual"},
+            connect_timeout=connect,
+            read_timeout=read,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            max_pool_connections=32,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def is_missing(error: ClientError) -> bool:
+    """Whether the answer was 404 without naming the bucket as what is missing."""
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    return status == 404 and error.response["Error"]["Code"] != "NoSuchBucket"
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn whatever S3 and the way there may raise into StorageUnavailable."""
+    try:
+        yield
+    except (ClientError, BotoCoreError, OSError) as error:
+        raise StorageUnavailable(NO_ANSWER) from error
+
+
+class S3:
+    """A bucket. Calls are bounded well under the 30 s after which Heroku's router gives up."""
+
+    def __init__(self) -> None:
+        self.bucket = settings.AWS_STORAGE_BUCKET_NAME
+        self.storage = s3_storage(settings.AWS_S3_ENDPOINT_URL, connect=2, read=8, attempts=2)
+        self.client = self.storage.connection.meta.client
+        quick = s3_storage(settings.AWS_S3_ENDPOINT_URL, connect=0.5, read=0.5, attempts=1)
+        self.quick_client = quick.connection.meta.client
+        # A signature binds the host that the browser calls; signing needs no network.
+        self.public = s3_storage(settings.AWS_S3_PUBLIC_ENDPOINT_URL, connect=1, read=1, attempts=1)
+
+    def prepare(self) -> None:
+        """See Storage."""
+
+    def put(self, key: str, content: IO[bytes], *, content_type: str) -> None:
+        """One PUT, of at most 5 GiB: a multipart upload could be left behind in parts."""
+        with answering():
+            self.client.put_object(
+                Bucket=self.bucket, Key=key, Body=content, ContentType=content_type
+            )
+
+    def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
+        """See Storage. A presigned POST: only its policy can bound a size."""
+        post = self.public.connection.meta.client.generate_presigned_post(
+            self.bucket,
+            key,
+            Fields={"Content-Type": content_type},
+            # A field's value is only signed where it is a condition as well.
+            Conditions=[
+                {"Content-Type": content_type},
+                ["content-length-range", size_bytes, size_bytes],
+            ],
+            ExpiresIn=seconds,
+        )
+        return Ticket("POST", post["url"], post["fields"])
+
+    def begin_parts(self, key: str, *, content_type: str) -> str:
+        """See Storage."""
+        with answering():
+            begun = self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=key, ContentType=content_type
+            )
+        return str(begun["UploadId"])
+
+    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+        """See Storage."""
+        with answering():
+            part = self.client.upload_part(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=multipart_id,
+                PartNumber=number,
+                Body=content,
+            )
+        return str(part["ETag"])
+
+    def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
+        """See Storage."""
+        numbered = [{"ETag": tag, "PartNumber": n} for n, tag in enumerate(parts, start=1)]
+        with answering():
+            self.client.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=key,
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": numbered},
+            )
+
+    def abort_parts(self, key: str, multipart_id: str) -> None:
+        """See Storage."""
+        with answering():
+            try:
+                self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=key, UploadId=multipart_id
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+
+    def list_parts(self) -> Iterator[list[Parts]]:
+        """See Storage. Asked without a prefix: MinIO takes one for a whole key."""
+        pages = iter(
+            self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
+        )
+        while True:
+            with answering():
+                page = next(pages, None)
+            if page is None:
+                return
+            yield [
+                Parts(found["Key"], found["UploadId"], found["Initiated"])
+                for found in page.get("Uploads", ())
+            ]
+
+    def head(self, key: str) -> StoredObject | None:
+        """See Storage. A 404 is believed only of a bucket that is there."""
+        with answering():
+            try:
+                found = self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if is_missing(error):
+                    self.client.head_bucket(Bucket=self.bucket)
+                    return None
+                raise
+        return StoredObject(key, found["ContentLength"], found["LastModified"])
+
+    def exists_quickly(self, key: str) -> bool:
+        """See Storage. The bucket is not asked: the caller does, before it believes a False."""
+        with answering():
+            try:
+                self.quick_client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if is_missing(error):
+                    return False
+                raise
+            return True
+
+    def read(self, key: str, count: int | None = None) -> bytes | None:
+        """See Storage."""
+        ranged = {} if count is None else {"Range": f"bytes=0-{count - 1}"}
+        with answering():
+            try:
+                answer = self.client.get_object(Bucket=self.bucket, Key=key, **ranged)
+                return bytes(answer["Body"].read())
+            except ClientError as error:
+                if is_missing(error):
+                    self.client.head_bucket(Bucket=self.bucket)
+                    return None
+                raise
+
+    def fetch(self, key: str, target: Path) -> bool:
+        """See Storage."""
+        with answering(), target.open("wb") as file:
+            try:
+                body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            except ClientError as error:
+                if is_missing(error):
+                    self.client.head_bucket(Bucket=self.bucket)
+                    return False
+                raise
+            shutil.copyfileobj(body, file, 1024 * 1024)
+            return True
+
+    def delete(self, keys: list[str]) -> dict[str, str]:
+        """See Storage. S3 answers 200 also where single keys failed, so `Errors` is read."""
+        with answering():
+            answer = self.client.delete_objects(
+                Bucket=self.bucket,
+                Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
+            )
+        return {error["Key"]: error.get("Message", "") for error in answer.get("Errors", ())}
+
+    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
+        """See Storage."""
+        pages = iter(
+            self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=f"{prefix}/"
+            )
+        )
+        while True:
+            with answering():
+                page = next(pages, None)
+            if page is None:
+                return
+            yield [
+                StoredObject(found["Key"], found["Size"], found["LastModified"])
+                for found in page.get("Contents", ())
+            ]
+
+    def check_bucket(self) -> None:
+        """See Storage."""
+        with answering():
+            self.quick_client.head_bucket(Bucket=self.bucket)
+
+    def url(
+        self,
+        key: str,
+        *,
+        seconds: int,
+        method: Method = "GET",
+        content_type: str,
+        download_as: str | None,
+    ) -> str:
+        """See Storage. No request."""
+        headers = response_headers(seconds, content_type, download_as)
+        # HEAD on an address signed for GET is answered 403.
+        parameters = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
+        return str(self.public.url(key, parameters=parameters, expire=seconds, http_method=method))
