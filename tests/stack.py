@@ -109,10 +109,12 @@ class Stack:
         self.compose("up", "--detach", "--no-build", "--no-deps", "--wait", *services)
 
     def mend(self) -> None:
-        """Start what an earlier test left stopped."""
+        """Start what an earlier test left stopped or ill."""
         services = {"beat", "flower", "minio", "postgres", "redis", "web", "worker"}
         states = self.compose("ps", "--format", "{{.Service}} {{.Health}}").splitlines()
         if unwell := services - {s.split()[0] for s in states if s.endswith(" healthy")}:
+            # `up --wait` gives up at once on a container that is unhealthy already.
+            self.compose("restart", *unwell)
             self.up(*unwell)
 
     def kill(self, service: str) -> None:

@@ -60,7 +60,7 @@ def test_what_it_did_is_in_flower_and_the_ticks_that_found_nothing_are_not(stack
     )
     task = wait_for(
         lambda: next((t for t in stack.tasks() if t["uuid"] == task["uuid"] and t["result"]), None),
-        5,
+        20,
         "its result",
     )
     assert task["result"].replace('"', "'") == "{'expired': 1, 'purged': 1}"
