@@ -178,6 +178,28 @@ class TestMakingSafe:
         assert lifecycle.lease_image(upload.id)
         assert lifecycle.make_image_safe(upload_id=upload.id) is None
 
+    def test_one_handed_back_is_free_at_once_and_its_attempt_is_not_counted(
+        self, store, receive, monkeypatch
+    ):
+        upload = receive("image")
+        monkeypatch.setattr(lifecycle.images, "make_safe", killed)
+        for _ in range(4):  # more often than an image that kills the worker is tried
+            with pytest.raises(Killed):
+                lifecycle.make_image_safe(upload_id=upload.id)
+            lifecycle.hand_back_image(upload_id=upload.id)
+            assert sweeps.look().images == [upload.id]
+        monkeypatch.undo()
+        assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+
+    def test_one_that_is_done_or_waits_is_not_handed_back(self, store, receive):
+        upload = receive("image")
+        lifecycle.hand_back_image(upload_id=upload.id)
+        assert sweeps.look().images == []
+        lifecycle.make_image_safe(upload_id=upload.id)
+        lifecycle.hand_back_image(upload_id=upload.id)
+        row = Upload.objects.get()
+        assert (row.state, row.attempts, row.lease_until) == (State.READY, 1, None)
+
     def test_one_that_kills_the_worker_each_time_is_rejected_after_three_attempts(
         self, store, receive, monkeypatch
     ):

@@ -15,7 +15,7 @@ from typing import IO
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Sum
-from django.db.models.functions import Now
+from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -269,6 +269,16 @@ def lease_image(upload_id: uuid.UUID) -> Upload | None:
         reject_image(upload, KILLED_THE_WORKER)
         return None
     return upload
+
+
+def hand_back_image(*, upload_id: uuid.UUID) -> None:
+    """The image is nobody's, and the attempt that was cut is not counted; a sweep tells a worker.
+
+    Only for who cut that attempt: it takes the lease from whoever holds it.
+    """
+    Upload.objects.filter(id=upload_id, state=State.CHECKING, lease__isnull=False).update(
+        lease=None, lease_until=Now(), attempts=Greatest(F("attempts") - 1, 0)
+    )
 
 
 def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:

@@ -1,10 +1,16 @@
 """What the worker is told. Each task calls one function and returns its counts."""
 
+import logging
 import uuid
+from typing import Any
 
 from celery import shared_task
+from django.db import DatabaseError, connections
 
 from uploads import lifecycle, sweeps
+from uploads.hints import Hint
+
+log = logging.getLogger(__name__)
 
 SWEEP_TIME_LIMIT = 5 * 60  # seconds; the largest purge or expiry of one message
 RECONCILE_TIME_LIMIT = 60 * 60  # seconds; it lists the whole bucket
@@ -41,7 +47,22 @@ def reconcile() -> dict[str, int] | str:
     return "another run is at it" if done is None else done.counts()
 
 
-@shared_task(name="make image safe", time_limit=lifecycle.IMAGE_TIME_LIMIT)
+class ImageHint(Hint):
+    """An image that a stopping worker had in hand is free for the next one, at once."""
+
+    def on_retry(
+        self, exc: Exception, task_id: str, args: tuple[str, ...], kwargs: Any, einfo: Any
+    ) -> None:
+        """Called in the worker's main process, when its time to stop is over."""
+        try:
+            lifecycle.hand_back_image(upload_id=uuid.UUID(args[0]))
+        except DatabaseError as error:  # then its lease runs out
+            log.warning("An image could not be handed back: %s", error)
+        finally:
+            connections.close_all()
+
+
+@shared_task(name="make image safe", base=ImageHint, time_limit=lifecycle.IMAGE_TIME_LIMIT)
 def make_image_safe(upload_id: str) -> str:
     """Decode an image, and store it anew without its metadata, with a thumbnail."""
     state = lifecycle.make_image_safe(upload_id=uuid.UUID(upload_id))
