@@ -62,11 +62,14 @@ def source_of(address: str) -> str:
 def client() -> redis.Redis:
     """One client a process, with a small pool."""
     tls = {"ssl_cert_reqs": "none"} if settings.REDIS_URL.startswith("rediss://") else {}
-    return redis.Redis.from_url(
+    pool = redis.BlockingConnectionPool.from_url(
         settings.REDIS_URL,
         socket_timeout=0.5,
         socket_connect_timeout=0.5,
         retry=Retry(NoBackoff(), 0),
         max_connections=settings.REDIS_MAX_CONNECTIONS,
+        # A request waits for another's round trip; a pool that raises would look like a silence.
+        timeout=0.5,
         **tls,
     )
+    return redis.Redis(connection_pool=pool)

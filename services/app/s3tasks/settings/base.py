@@ -100,7 +100,7 @@ DATABASES = {
 # --- Redis and Celery ----------------------------------------------------------------------------
 
 REDIS_URL = env.required("REDIS_URL", "it carries the tasks, e.g. redis://localhost:6379/0")
-REDIS_MAX_CONNECTIONS = env.number("REDIS_MAX_CONNECTIONS", 4, minimum=1)
+REDIS_MAX_CONNECTIONS = env.number("REDIS_MAX_CONNECTIONS", 2, minimum=1)
 
 EXPIRE_EVERY = env.number("EXPIRE_EVERY", 5, minimum=1)  # seconds
 RECONCILE_EVERY = env.number("RECONCILE_EVERY", 300, minimum=1)  # seconds
