@@ -9,6 +9,10 @@ from celery import Celery, signals
 from celery.beat import Scheduler
 from django.conf import settings
 
+from s3tasks import broker
+
+broker.use()
+
 
 class Application(Celery):
     """Celery with a worker that stops in its own way."""
