@@ -8,7 +8,7 @@ export PATH
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help up down logs local test lint manage lock doctor clean .env .venv
+.PHONY: help up down logs local dyno test lint manage lock doctor clean .env .venv
 
 ##@ Run
 
@@ -23,6 +23,9 @@ logs: .env ## Follow what the processes say; ARGS=worker for one [containers]
 
 local: .env .venv ## Run the stack without containers, until Ctrl-C [local]
 	@exec $(VENV)/bin/python local/run.py
+
+dyno: .env ## Run it under Heroku's rules and say whether it would; KEEP=1 to look around [containers]
+	@exec python3 local/dyno.py
 
 manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
 	@exec local/manage.sh $(ARGS)

@@ -1,26 +1,12 @@
 """One stack for all tests from outside, built and started once by `make up`."""
 
-import shutil
-import subprocess
 import uuid
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from browser import Person, chromium_path
-from stack import Stack, Visitor, copy_tree
-
-
-def why_no_engine() -> str | None:
-    """What keeps containers from running here; None where they can."""
-    if not shutil.which("docker"):
-        return "no container engine: docker is not installed"
-    answer = subprocess.run(["docker", "info"], capture_output=True, text=True)
-    if answer.returncode:
-        return "no container engine answers `docker info`"
-    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
-        return "no Docker Compose: `docker compose version` fails"
-    return None
+from stack import Stack, Visitor, copy_tree, why_no_engine
 
 
 @pytest.fixture(scope="session")

@@ -121,6 +121,7 @@ def differences(root: Path) -> list[str]:
         *procfile_commands(tree),
         *entry_scripts(tree),
         *variables(tree),
+        *dyno(tree),
         *dockerfile(tree),
     ]
 
@@ -235,6 +236,29 @@ def variables(tree: Tree) -> Iterator[str]:
             yield f"{variable} is set on Heroku, and docker-compose.yml does not set it"
     if ".env" not in first:
         yield "docker-compose.yml: release does not get .env, which stands for Heroku's config"
+
+
+def dyno(tree: Tree) -> Iterator[str]:
+    """The overlay gives all process types what heroku.yml says, and nothing of this machine."""
+    file = "compose/dyno.yml"
+    services = tree.services(file)
+    config = tree.heroku.get("setup", {}).get("config", {})
+    # Heroku's own, and the engine's.
+    known = tree.variables | {"DYNO", "TINI_KILL_PROCESS_GROUP"}
+    for name in tree.commands:
+        service = services.get(name, {})
+        environment = service.get("environment", {})
+        if environment != services["release"]["environment"]:
+            yield f"{file}: {name} gets other variables than release"
+        for variable, value in config.items():
+            if environment.get(variable) != value:
+                yield f"{file}: {name} gets another {variable} than heroku.yml sets, {value}"
+        for variable in environment:
+            if variable not in known or (LOCAL.fullmatch(variable) and variable != "PORT"):
+                yield f"{file}: {name} gets {variable}, which Heroku does not set"
+        for key in ("env_file", "volumes"):
+            if service.get(key, True):
+                yield f"{file}: {name} does not reset {key}, so that something of here comes in"
 
 
 def service_variables(service: dict[str, Any]) -> set[str]:

@@ -26,6 +26,18 @@ BUCKET = "s3tasks"
 PREFIXES = ("files/", "images/", "incoming/", "thumbs/")
 
 
+def why_no_engine() -> str | None:
+    """What keeps containers from running here; None where they can."""
+    if not shutil.which("docker"):
+        return "no container engine: docker is not installed"
+    answer = subprocess.run(["docker", "info"], capture_output=True, text=True)
+    if answer.returncode:
+        return "no container engine answers `docker info`"
+    if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
+        return "no Docker Compose: `docker compose version` fails"
+    return None
+
+
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """What the condition returns once that is true; fails, saying what, when it takes too long."""
     deadline = time.monotonic() + seconds

@@ -60,6 +60,15 @@ CHANGES = [
         "command: bin/worker\n    environment: {PORT: '1'}\n",
         "release gets DATABASE_URL and worker does not",
     ),
+    ("compose/dyno.yml", "production", "development", "another SETTINGS_MODULE_PATH than heroku"),
+    ("compose/dyno.yml", "  DYNO: any.1", '  RELOAD: "1"', "RELOAD, which Heroku does not set"),
+    ("compose/dyno.yml", "    volumes: !reset []\n", "", "does not reset volumes"),
+    (
+        "compose/dyno.yml",
+        "  beat:\n",
+        "  beat:\n    command: bin/web\n",
+        "`bin/web` in compose/dyno",
+    ),
     # heroku.yml in another shape than the documented one.
     ("heroku.yml", '"1"', "1", "TRUSTED_PROXIES must be a string"),
     ("heroku.yml", "release:\n", "releases:\n", "releases, which Heroku does not know"),
