@@ -33,7 +33,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: the health check is answered before hosts and HTTPS are looked at.
+    # First of all: what the others say carries the request's id.
+    "s3tasks.logs.RequestIdMiddleware",
+    # The health check is answered before hosts and HTTPS are looked at.
     "api.health.HealthMiddleware",
     # Before whatever asks for the visitor's address or scheme.
     "s3tasks.proxies.TrustedProxiesMiddleware",

@@ -4,6 +4,7 @@ import os
 
 from django.core.exceptions import ImproperlyConfigured
 
+from s3tasks import logs
 from s3tasks.settings import env
 from s3tasks.settings.base import *  # noqa: F403
 from s3tasks.settings.base import USE_S3
@@ -24,6 +25,8 @@ SECURE_HSTS_PRELOAD = True
 SECURE_SSL_REDIRECT = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
+
+LOGGING = logs.configuration(json=True)
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -1,0 +1,11 @@
+"""What gunicorn says, it says as the app does; the rest of its options is in bin/web.
+
+Its access log is off: it names paths, and those are links and files' names. `s3tasks.logs` says how
+each request ended.
+"""
+
+from django.conf import settings
+
+import s3tasks  # noqa: F401  chooses the settings
+
+logconfig_dict = settings.LOGGING
