@@ -25,14 +25,19 @@ services:
 # their parent's command line.
 HANG = """
 import os, pathlib, signal, time
-while not list(pathlib.Path("/tmp").glob("s3tasks-*/incoming")):
-    time.sleep(0.01)
 line = lambda pid: pathlib.Path("/proc", pid, "cmdline").read_bytes()
+pool = []
 for pid in filter(str.isdigit, os.listdir("/proc")):
     parent = pathlib.Path("/proc", pid, "stat").read_text().rsplit(")", 1)[1].split()[1]
     if parent != "0" and line(pid) == line(parent):
-        os.kill(int(pid), signal.SIGSTOP)
+        pool.append(int(pid))
+pathlib.Path("/tmp/waiting").touch()
+while not list(pathlib.Path("/tmp").glob("s3tasks-*/incoming")):
+    time.sleep(0.002)
+for pid in pool:
+    os.kill(pid, signal.SIGSTOP)
 """
+WAITING = "until [ -e /tmp/waiting ]; do sleep 0.1; done; rm /tmp/waiting"
 
 
 @pytest.fixture(scope="module", params=["reloading", "plain"])
@@ -125,6 +130,7 @@ class TestStopped:
 def test_a_worker_that_cannot_finish_hands_back_at_once(way, stack, visitor):
     with ThreadPoolExecutor(1) as pool:
         hung = pool.submit(stack.compose, "exec", "-T", "worker", "python", "-c", HANG)
+        stack.compose("exec", "-T", "worker", "bash", "-c", WAITING)
         visitor.upload_images(("large.png", slow_image()))
         hung.result(timeout=30)
     assert stack.count("upload", "state = 'checking' AND lease IS NOT NULL") == 1
