@@ -173,7 +173,7 @@ class TestImages:
         html = page.content.decode()
         assert "Being checked" in html
         assert ">Refresh</a>" in html
-        assert "data-src" not in html.partition('id="uploads"')[2].partition("</ul>")[0]
+        assert "data-picture" not in html.partition('id="uploads"')[2].partition("</ul>")[0]
 
     def test_a_safe_image_is_shown_small_with_its_link_and_its_time(self, store, client):
         add_image(client, name="The beach")

@@ -82,7 +82,7 @@ function fill(element, values) {
   };
   each("text", (e, value) => (e.textContent = value));
   each("href", (e, value) => (e.href = value));
-  each("src", (e, value) => Object.assign(e, { src: value, alt: values.title }));
+  each("picture", (e, value) => Object.assign(e, { src: value, alt: values.title }));
   each("link", (e, value) => (e.dataset.copy = value));
   each("if", (e, value) => (e.hidden = !value));
   return element;
