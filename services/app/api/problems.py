@@ -5,10 +5,9 @@ passes here.
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
 
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from s3tasks.body import body_of
@@ -89,8 +88,7 @@ def refuse_forms(request: HttpRequest) -> HttpResponse | None:
     body = body_of(request)
     if body.length == 0 or request.content_type == "application/json":
         return None
-    with suppress(UnreadablePostError):
-        body.drain()
+    body.drain()
     return problem(415, "Send JSON, as application/json.")
 
 

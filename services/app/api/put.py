@@ -52,7 +52,7 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
             ttl=ttl_of(request),
         )
     except UploadError as error:
-        drain(body)
+        body.drain()
         return line_of(error)
     link = request.build_absolute_uri(reverse("file-link", args=[upload.token]))
     deletion = request.build_absolute_uri(reverse("deletion", args=[deletion_secret(upload)]))
@@ -69,14 +69,6 @@ def ttl_of(request: HttpRequest) -> int | None:
         sentence = _("Ttl: a number of seconds from 1 to %d.")
         raise InvalidUpload(sentence % settings.UPLOAD_TTL_MAX)
     return int(ttl)
-
-
-def drain(body: Body) -> None:
-    """Read on a little, so that the sender reads the answer instead of a reset connection."""
-    try:
-        body.drain()
-    except UnreadablePostError:
-        return
 
 
 # Whoever has the secret may delete: it was given with the link, and to nobody else.

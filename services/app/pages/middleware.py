@@ -1,7 +1,6 @@
 """Reads forms before the CSRF check does, which would read them whole and without a limit."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import (
@@ -17,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from pages import errors
 from pages.body import UNKNOWN_LENGTH, Parser, Spool
-from s3tasks.body import Body, body_of
+from s3tasks.body import body_of
 from uploads import limits
 from uploads.models import Kind
 
@@ -62,20 +61,14 @@ def read_form(request: HttpRequest) -> str:
     except UnreadablePostError:
         pass
     except MultiPartParserError:
-        drain(body)
+        body.drain()
         return _("Your browser sent a form that could not be read.")
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
-        drain(body)
+        body.drain()
         return _("Your browser sent more than this form takes.")
     finally:
         spool.close()
     return _("The connection was cut before everything had arrived. Nothing was stored.")
-
-
-def drain(body: Body) -> None:
-    """Read on, so that the answer is read."""
-    with suppress(UnreadablePostError):
-        body.drain()
 
 
 def file_limit(path: str) -> int:

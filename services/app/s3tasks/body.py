@@ -1,6 +1,7 @@
 """The body of a request as it comes, also one sent in chunks, of which Django reads nothing."""
 
 import time
+from contextlib import suppress
 from typing import Protocol
 
 from django.http import HttpRequest, UnreadablePostError
@@ -50,10 +51,12 @@ class Body:
             self.drain_until = now + max(DRAIN_SECONDS, now - self.began)
 
     def drain(self) -> None:
-        """Read on to the end, or until the time for it is over."""
+        """Read on so that the answer is read: to the end, or until the time for it is over or the
+        connection is cut."""
         self.lose_point()
-        while self.read(CHUNK_BYTES):
-            pass
+        with suppress(UnreadablePostError):
+            while self.read(CHUNK_BYTES):
+                pass
 
     @property
     def was_cut(self) -> bool:

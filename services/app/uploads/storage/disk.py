@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from django.core import signing
 from django.urls import reverse
@@ -89,11 +89,8 @@ class LocalDisk:
     def open_ticket(self, signed: str) -> tuple[str, int] | None:
         """The key and the exact size that a ticket's address stands for; None where it is forged
         or has run out."""
-        try:
-            content = signing.loads(signed, salt=TICKET_SALT)
-        except signing.BadSignature:
-            return None
-        return None if content["until"] <= time.time() else (content["key"], content["size"])
+        content = valid_content(signed, TICKET_SALT)
+        return None if content is None else (content["key"], content["size"])
 
     def begin_parts(self, key: str, *, content_type: str) -> str:
         """See Storage. One file, to which the parts are appended."""
@@ -223,11 +220,8 @@ class LocalDisk:
     def open_signed(self, signed: str) -> tuple[IO[bytes], dict[str, str]] | None:
         """The file and the headers that an address of `url` stands for; None where the signature
         is forged or has run out, or the file has gone."""
-        try:
-            content = signing.loads(signed, salt=LINK_SALT)
-        except signing.BadSignature:
-            return None
-        if content["until"] <= time.time():
+        content = valid_content(signed, LINK_SALT)
+        if content is None:
             return None
         with self._answering():
             try:
@@ -240,6 +234,15 @@ class LocalDisk:
         self.check_bucket()
         with answering():
             yield
+
+
+def valid_content(signed: str, salt: str) -> dict[str, Any] | None:
+    """What was signed; None where the signature is forged or has run out."""
+    try:
+        content: dict[str, Any] = signing.loads(signed, salt=salt)
+    except signing.BadSignature:
+        return None
+    return None if content["until"] <= time.time() else content
 
 
 def stored_file(key: str, path: Path) -> StoredObject:

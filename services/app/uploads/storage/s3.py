@@ -178,14 +178,7 @@ class S3:
 
     def list_parts(self) -> Iterator[list[Parts]]:
         """See Storage. Asked without a prefix: MinIO takes one for a whole key."""
-        pages = iter(
-            self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket)
-        )
-        while True:
-            with answering():
-                page = next(pages, None)
-            if page is None:
-                return
+        for page in self._pages("list_multipart_uploads"):
             yield [
                 Parts(found["Key"], found["UploadId"], found["Initiated"])
                 for found in page.get("Uploads", ())
@@ -197,10 +190,8 @@ class S3:
             try:
                 found = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                if is_missing(error):
-                    self.client.head_bucket(Bucket=self.bucket)
-                    return None
-                raise
+                self._believe_missing(error)
+                return None
         return StoredObject(key, found["ContentLength"], found["LastModified"])
 
     def exists_quickly(self, key: str) -> bool:
@@ -222,10 +213,8 @@ class S3:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key, **ranged)
                 return bytes(answer["Body"].read())
             except ClientError as error:
-                if is_missing(error):
-                    self.client.head_bucket(Bucket=self.bucket)
-                    return None
-                raise
+                self._believe_missing(error)
+                return None
 
     def fetch(self, key: str, target: Path) -> bool:
         """See Storage."""
@@ -233,10 +222,8 @@ class S3:
             try:
                 body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             except ClientError as error:
-                if is_missing(error):
-                    self.client.head_bucket(Bucket=self.bucket)
-                    return False
-                raise
+                self._believe_missing(error)
+                return False
             shutil.copyfileobj(body, file, 1024 * 1024)
             return True
 
@@ -251,20 +238,28 @@ class S3:
 
     def list(self, prefix: str) -> Iterator[list[StoredObject]]:
         """See Storage."""
-        pages = iter(
-            self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=f"{prefix}/"
-            )
-        )
+        for page in self._pages("list_objects_v2", Prefix=f"{prefix}/"):
+            yield [
+                StoredObject(found["Key"], found["Size"], found["LastModified"])
+                for found in page.get("Contents", ())
+            ]
+
+    def _believe_missing(self, error: ClientError) -> None:
+        """Return where the error says that the key is not there, and the bucket is."""
+        if not is_missing(error):
+            raise error
+        self.client.head_bucket(Bucket=self.bucket)
+
+    def _pages(self, operation: str, **parameters: str) -> Iterator[dict[str, Any]]:
+        """The pages of a listing, each asked for when it is wanted."""
+        paginator = self.client.get_paginator(operation)
+        pages = iter(paginator.paginate(Bucket=self.bucket, **parameters))
         while True:
             with answering():
                 page = next(pages, None)
             if page is None:
                 return
-            yield [
-                StoredObject(found["Key"], found["Size"], found["LastModified"])
-                for found in page.get("Contents", ())
-            ]
+            yield page
 
     def check_bucket(self) -> None:
         """See Storage."""
