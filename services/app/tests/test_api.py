@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from multipart import post
-from samples import keys, picture
+from samples import at_once, keys, picture
 from uploads import lifecycle, sweeps
-from uploads.models import Installation, State, Upload
+from uploads.models import Installation, Refusal, State, Upload
 
 pytestmark = pytest.mark.django_db
 
@@ -48,6 +48,13 @@ class Program:
         begun = self.begin(kind, len(content), **fields).json()
         assert send(begun["ticket"], content) == 204
         return self.call("POST", f"uploads/{begun['id']}/complete")
+
+    def refused(self) -> str:
+        """The id of an upload that was refused."""
+        begun = self.begin("image", len(HTML)).json()
+        send(begun["ticket"], HTML)
+        is_problem(self.call("POST", f"uploads/{begun['id']}/complete"), 422)
+        return begun["id"]
 
 
 def send(ticket, content, **changed) -> int:
@@ -182,6 +189,55 @@ class TestComplete:
         assert keys(store) == set()
         assert not Upload.objects.exists()
         assert Installation.objects.get().used_bytes == 0
+
+    def test_a_refusal_is_repeated_to_whoever_was_cut_off(self, store, program):
+        begun = program.begin("image", len(HTML)).json()
+        send(begun["ticket"], HTML)
+        path = f"uploads/{begun['id']}"
+        sentence = is_problem(program.call("POST", f"{path}/complete"), 422)
+        assert is_problem(program.call("POST", f"{path}/complete"), 422) == sentence
+        is_problem(program.call("GET", path), 404)
+        is_problem(program.call("DELETE", path), 404)
+        stranger = Program()
+        stranger.begin()
+        is_problem(stranger.call("POST", f"{path}/complete"), 404)
+
+    def test_a_refusal_is_forgotten_when_the_upload_would_have_expired(self, store, program):
+        path = f"uploads/{program.refused()}/complete"
+        Refusal.objects.update(until=Now())
+        is_problem(program.call("POST", path), 404)
+        sweeps.expire()
+        assert not Refusal.objects.exists()
+
+    def test_what_was_refused_stays_so_whatever_is_sent_after(self, store, program):
+        begun = program.begin("image", len(picture())).json()
+        send(begun["ticket"], HTML.ljust(len(picture())))
+        path = f"uploads/{begun['id']}/complete"
+        sentence = is_problem(program.call("POST", path), 422)
+        send(begun["ticket"], picture())
+        assert is_problem(program.call("POST", path), 422) == sentence
+
+    def test_ten_at_once_are_refused_alike(self, store, program, transactional_db):
+        Installation.objects.get_or_create(id=1)
+        begun = program.begin("image", len(HTML)).json()
+        send(begun["ticket"], HTML)
+        path = f"uploads/{begun['id']}/complete"
+        answers = at_once(lambda: program.call("POST", path), 10)
+        assert len({is_problem(answer, 422) for answer in answers}) == 1
+        assert not Upload.objects.exists()
+
+    def test_one_that_saw_good_bytes_learns_that_it_was_refused(self, store, program, monkeypatch):
+        begun = program.begin("image", len(HTML)).json()
+        send(begun["ticket"], HTML)
+        path = f"uploads/{begun['id']}/complete"
+
+        def look(upload):
+            monkeypatch.undo()
+            is_problem(program.call("POST", path), 422)
+            return "image/png"
+
+        monkeypatch.setattr(lifecycle, "look_at_bytes", look)
+        assert "not an image" in is_problem(program.call("POST", path), 422)
 
     def test_a_strangers_is_unknown(self, store, program):
         begun = program.begin().json()

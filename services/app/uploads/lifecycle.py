@@ -28,7 +28,7 @@ from uploads.errors import (
     UploadError,
     UploadNotFound,
 )
-from uploads.models import Installation, Kind, Moment, State, Upload
+from uploads.models import Installation, Kind, Moment, Refusal, State, Upload
 from uploads.storage import Ticket, storage
 
 TICKET_LIFE = timedelta(minutes=5)
@@ -164,22 +164,24 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     """The upload, `checking` or `ready`, as storage shows its bytes to be; repeated: the same.
 
     Two requests to storage. Raises UploadNotFound, BytesMissing where nothing has arrived, or
-    InvalidUpload, after which the upload is discarded.
+    InvalidUpload, after which the upload is discarded; repeated: the same.
     """
     upload = Upload.objects.known().filter(id=upload_id, owner=owner).first()
     if upload is None:
+        check_not_refused(upload_id, owner)
         raise UploadNotFound(_("There is no such upload."))
     if upload.state != State.PENDING:
         return upload
     try:
         content_type = look_at_bytes(upload)
-    except InvalidUpload:
-        discard_uploads(ids=[upload.id])
+    except InvalidUpload as error:
+        refuse_upload(upload, error.sentence)
         raise
     with transaction.atomic():
         lock_owner(owner)
         upload = lock_upload(upload_id)
         if upload is None:
+            check_not_refused(upload_id, owner)
             raise UploadNotFound(_("The upload took too long and was discarded."))
         if upload.state == State.PENDING:
             upload.content_type = content_type
@@ -212,6 +214,22 @@ def look_at_bytes(upload: Upload) -> str:
         return "application/octet-stream"
     head = storage().read(upload.incoming_key, limits.HEAD_BYTES)
     return limits.check_image_head(head or b"")
+
+
+def refuse_upload(upload: Upload, sentence: str) -> None:
+    """Discard it, and remember why, for a client whose line was cut before it heard."""
+    with transaction.atomic():
+        until = Now() + upload.ttl
+        refusal = Refusal(id=upload.id, owner=upload.owner, sentence=sentence, until=until)
+        Refusal.objects.bulk_create([refusal], ignore_conflicts=True)
+        discard_uploads(ids=[upload.id])
+
+
+def check_not_refused(upload_id: uuid.UUID, owner: uuid.UUID) -> None:
+    """Raise InvalidUpload, as it was first said, where the upload was refused."""
+    refusal = Refusal.objects.filter(id=upload_id, owner=owner, until__gt=Now()).first()
+    if refusal is not None:
+        raise InvalidUpload(refusal.sentence)
 
 
 # --- Making an image safe -------------------------------------------------------------------------

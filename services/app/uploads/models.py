@@ -1,4 +1,4 @@
-"""The tables: uploads, keys to purge, sweeps, and the installation itself."""
+"""The tables: uploads, refusals, keys to purge, sweeps, and the installation itself."""
 
 import secrets
 import uuid
@@ -186,6 +186,18 @@ OWNERS: dict[str, tuple[Kind, list[State]]] = {
     "incoming": (Kind.IMAGE, [State.PENDING, State.CHECKING]),
     "thumbs": (Kind.IMAGE, [State.CHECKING, State.READY]),
 }
+
+
+class Refusal(models.Model):
+    """What `complete` said of an upload that it discarded, for whoever did not hear it."""
+
+    id = models.UUIDField(primary_key=True, help_text="The upload's.")
+    owner = models.UUIDField()
+    sentence = models.TextField()
+    until = models.DateTimeField(help_text="As long as the upload would have lived.")
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 class PurgeKeyQuerySet(models.QuerySet["PurgeKey"]):

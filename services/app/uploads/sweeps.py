@@ -22,6 +22,7 @@ from uploads.models import (
     Installation,
     Moment,
     PurgeKey,
+    Refusal,
     State,
     Sweep,
     Upload,
@@ -89,6 +90,7 @@ def expire(now: Moment | None = None) -> int:
     with reporting("expire"):
         while gone := expire_batch(now or Now()):
             total += gone
+        Refusal.objects.filter(until__lte=now or Now()).delete()
     return total
 
 
