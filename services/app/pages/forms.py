@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from pages.body import FILES_AT_ONCE, ArrivedFile
-from pages.wording import DAY, HOUR, MINUTE, duration, shown_name, size
+from pages.wording import DAY, HOUR, MINUTE, duration, shown_name
 from uploads import limits
 from uploads.errors import InvalidUpload
 from uploads.models import Kind
@@ -167,7 +167,7 @@ class ImagesForm(UploadForm):
         )
         return sentence % {
             "types": ", ".join(limits.IMAGE_TYPES.values()),
-            "size": size(settings.MAX_IMAGE_BYTES),
+            "size": limits.size(settings.MAX_IMAGE_BYTES),
             "megapixels": floatformat(settings.MAX_IMAGE_PIXELS / 1_000_000, -1),
             "count": FILES_AT_ONCE,
         }
@@ -188,4 +188,4 @@ class FileForm(UploadForm):
 
     def limits_sentence(self) -> str:
         """What the form takes, in words."""
-        return _("Of any type, up to %(size)s.") % {"size": size(settings.MAX_FILE_BYTES)}
+        return _("Of any type, up to %(size)s.") % {"size": limits.size(settings.MAX_FILE_BYTES)}

@@ -1,9 +1,7 @@
-"""Times, sizes and names in words."""
+"""Times and names in words."""
 
 import math
-import re
 
-from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -32,11 +30,6 @@ def time_left(seconds: float) -> str:
     if seconds > MINUTE:
         return duration(math.ceil(seconds / MINUTE) * MINUTE)
     return duration(max(1, math.ceil(seconds)))
-
-
-def size(size_bytes: int) -> str:
-    """`20 MB`, `1.4 MB`."""
-    return re.sub(r"[.,]0\xa0", "\xa0", filesizeformat(size_bytes))
 
 
 def shown_name(name: str) -> SafeString:

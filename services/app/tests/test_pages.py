@@ -11,7 +11,7 @@ from django.utils.html import escape
 from multipart import message, post
 from pages import wording
 from samples import keys, picture
-from uploads import lifecycle
+from uploads import lifecycle, limits
 from uploads.models import Kind, State, Upload
 
 pytestmark = pytest.mark.django_db
@@ -392,11 +392,15 @@ class TestWording:
     def test_a_begun_minute_counts_as_left(self, seconds, words):
         assert wording.time_left(seconds).replace("60 seconds", "1 minute") == words
 
+    @pytest.mark.parametrize("kind", ["image", "file"])
+    def test_a_limit_is_said_alike_wherever_it_is(self, kind):
+        assert limits.size(limits.max_bytes(kind)) in limits.too_large(kind)
+
     @pytest.mark.parametrize(
         ("count", "words"), [(1, "1\xa0byte"), (20 * 1024**2, "20\xa0MB"), (1500, "1.5\xa0KB")]
     )
     def test_a_size_has_no_empty_decimals(self, count, words):
-        assert wording.size(count) == words
+        assert limits.size(count) == words
 
     def test_a_wild_name_is_shortened_and_tamed(self):
         shown = wording.shown_name("a\n\u202e" + "x" * 300)

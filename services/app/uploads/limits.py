@@ -1,5 +1,6 @@
 """What may be uploaded: sizes, names, types and times. Pure checks; nothing here touches a row."""
 
+import re
 import unicodedata
 from datetime import timedelta
 
@@ -41,7 +42,12 @@ def too_large(kind: str) -> str:
         sentence = _("The image is too large: at most %(size)s are accepted.")
     else:
         sentence = _("The file is too large: at most %(size)s are accepted.")
-    return sentence % {"size": filesizeformat(max_bytes(kind))}
+    return sentence % {"size": size(max_bytes(kind))}
+
+
+def size(size_bytes: int) -> str:
+    """`20 MB`, `1.4 MB`."""
+    return re.sub(r"[.,]0\xa0", "\xa0", filesizeformat(size_bytes))
 
 
 def check_filename(filename: str) -> str:

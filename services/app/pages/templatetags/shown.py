@@ -5,13 +5,14 @@ from django.template import Context
 from django.urls import reverse
 
 from pages import wording
+from uploads import limits
 from uploads.links import pictures
 from uploads.models import Kind, Upload
 
 register = template.Library()
 register.filter(wording.duration)
 register.filter(wording.time_left)
-register.filter(wording.size)
+register.filter(limits.size)
 
 
 @register.filter
