@@ -1,4 +1,5 @@
-"""Reads forms before the CSRF check does, which would read them whole and without a limit."""
+"""Reads forms before the CSRF check does, which would read them whole and without a limit; and adds
+the slash that an address lacks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +9,15 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
-from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponsePermanentRedirect,
+    QueryDict,
+    UnreadablePostError,
+)
 from django.http.multipartparser import MultiPartParserError
+from django.middleware.common import CommonMiddleware
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
@@ -75,3 +83,18 @@ def file_limit(path: str) -> int:
     """How many bytes one file of a form sent to the path may have."""
     kinds = {reverse("images"): Kind.IMAGE, reverse("files"): Kind.FILE}
     return limits.max_bytes(kinds[path]) if path in kinds else 0
+
+
+class Redirect(HttpResponsePermanentRedirect):
+    """A redirect that nobody keeps, as no answer about the pages is kept."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self["Cache-Control"] = "no-store"
+
+
+class SlashMiddleware(CommonMiddleware):
+    """Django's own. A browser would keep its redirect for ever, also when another project answers
+    at the same port."""
+
+    response_redirect_class = Redirect

@@ -297,5 +297,7 @@ class TestDeletion:
 
 
 def test_an_address_of_a_page_still_finds_its_slash(client):
-    assert client.get("/files").status_code == 301
+    answer = client.get("/files")
+    assert (answer.status_code, answer["Location"]) == (301, "/files/")
+    assert answer["Cache-Control"] == "no-store"
     assert client.get("/nothing.txt").status_code == 404

@@ -46,7 +46,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "pages.middleware.SlashMiddleware",
     # Before CSRF, whose check reads the whole body.
     "pages.middleware.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
