@@ -53,7 +53,7 @@ class VisitorCookie(APIKeyCookie):
     def __call__(self, request: HttpRequest) -> uuid.UUID | None:
         who = visitor.known(request)
         if who and check_csrf(request):
-            raise HttpError(403, SENTENCES[403])
+            raise HttpError(403, str(SENTENCES[403]))
         return who
 
     def authenticate(self, request: HttpRequest, key: str | None) -> uuid.UUID | None:

@@ -9,6 +9,9 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from s3tasks.body import body_of
 from uploads.errors import UploadError
@@ -16,16 +19,19 @@ from uploads.errors import UploadError
 PROBLEM = "application/problem+json"
 TEXT = "text/plain; charset=utf-8"
 
-# What is said of a status where whoever refused gave no sentence for programs.
+# What is said of a status where whoever refused gave no sentence for programs. Translated, as the
+# page shows what it does not expect in the words of the answer.
 SENTENCES = {
-    400: "This request could not be understood.",
-    401: "Send the visitor's cookie, or an owner_token as `Authorization: Bearer …`.",
-    403: "With the visitor's cookie, send its CSRF token as X-CSRFToken; or send an owner_token"
-    " as `Authorization: Bearer …` and no cookie.",
-    404: "There is nothing at this address.",
-    405: "This address does not take this method.",
-    413: "The body of the request is too large.",
-    500: "An error on our side. It has been noted; please try again in a minute.",
+    400: gettext_lazy("This request could not be understood."),
+    401: gettext_lazy("Send the visitor's cookie, or an owner_token as `Authorization: Bearer …`."),
+    403: gettext_lazy(
+        "With the visitor's cookie, send its CSRF token as X-CSRFToken; or send an owner_token"
+        " as `Authorization: Bearer …` and no cookie."
+    ),
+    404: gettext_lazy("There is nothing at this address."),
+    405: gettext_lazy("This address does not take this method."),
+    413: gettext_lazy("The body of the request is too large."),
+    500: gettext_lazy("An error on our side. It has been noted; please try again in a minute."),
 }
 
 
@@ -71,6 +77,12 @@ class ProgramsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        # What is said out here is said before LocaleMiddleware, or after it.
+        with translation.override(translation.get_language_from_request(request)):
+            return self.answer(request)
+
+    def answer(self, request: HttpRequest) -> HttpResponseBase:
+        """The answer."""
         if request.path_info.startswith("/api/"):
             response = refuse_forms(request) or self.get_response(request)
             response = rewritten(response, problem, PROBLEM)
@@ -89,7 +101,7 @@ def refuse_forms(request: HttpRequest) -> HttpResponse | None:
     if body.length == 0 or request.content_type == "application/json":
         return None
     body.drain()
-    return problem(415, "Send JSON, as application/json.")
+    return problem(415, _("Send JSON, as application/json."))
 
 
 def rewritten(
@@ -99,7 +111,7 @@ def rewritten(
     if response.status_code < 400 or response["Content-Type"] == content_type:
         return response
     sentence = SENTENCES.get(response.status_code, HTTPStatus(response.status_code).phrase)
-    new = write(response.status_code, sentence)
+    new = write(response.status_code, str(sentence))
     for name, value in response.items():
         if name not in {"Content-Type", "Content-Length"}:
             new[name] = value

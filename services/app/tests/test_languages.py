@@ -5,6 +5,7 @@ import re
 import polib
 import pytest
 from django.conf import settings
+from django.test import Client
 from django.utils import translation
 
 from multipart import message, post
@@ -15,6 +16,7 @@ from uploads.models import Upload
 
 PORTUGUESE = {"HTTP_ACCEPT_LANGUAGE": "pt-BR,pt;q=0.9,en;q=0.8"}
 CATALOGUES = {path.parts[-3]: path for path in translations.catalogues()}
+CLAIM = {"kind": "file", "filename": "a", "size": 4, "content_type": ""}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}")
 
 
@@ -100,6 +102,49 @@ class TestPages:
         lifecycle.make_image_safe(upload_id=Upload.objects.get().id)
         settings.MAX_IMAGE_PIXELS = 2_500_000
         assert "mais de 2,5 milhões de pixels" in client.get("/", **PORTUGUESE).content.decode()
+
+
+@pytest.mark.django_db
+class TestPrograms:
+    """The page shows the API's sentences to whoever uses it."""
+
+    @pytest.fixture
+    def client(self):
+        return Client(enforce_csrf_checks=True, raise_request_exception=False)
+
+    @pytest.mark.parametrize(
+        ("asked", "status", "sentence"),
+        [
+            ({"HTTP_HOST": "evil.example"}, 400, "Não foi possível entender esta requisição."),
+            ({"path": "/api/nothing"}, 404, "Não há nada neste endereço."),
+            ({"method": "PUT"}, 405, "Este endereço não aceita este método."),
+            ({"method": "POST", "data": b"a=b"}, 415, "Envie JSON, como application/json."),
+        ],
+    )
+    def test_a_refusal_is_said(self, client, settings, asked, status, sentence):
+        settings.ALLOWED_HOSTS = ["testserver"]
+        answer = client.generic(**{"method": "GET", "path": "/api/uploads"} | asked, **PORTUGUESE)
+        assert (answer.status_code, answer.json()["detail"]) == (status, sentence)
+
+    def test_the_missing_token_is_named(self, client):
+        client.get("/")
+        answer = client.post("/api/uploads", CLAIM, "application/json", **PORTUGUESE)
+        assert answer.json()["detail"].startswith("Com o cookie do visitante")
+
+    def test_what_breaks_is_said(self, client, monkeypatch):
+        monkeypatch.setattr(lifecycle, "claim_with_ticket", lambda **_: 1 / 0)
+        answer = client.post("/api/uploads", CLAIM, "application/json", **PORTUGUESE)
+        assert answer.json()["detail"].endswith("tente de novo em um minuto.")
+
+    def test_the_next_one_is_answered_in_their_own_language(self, client):
+        for headers, word in [(PORTUGUESE, "JSON"), ({}, "Send"), (PORTUGUESE, "Envie")]:
+            answer = client.post("/api/uploads", b"a=b", "text/plain", **headers)
+            assert word in answer.json()["detail"]
+
+    def test_the_page_about_it_is_translated_and_says_what_is_not(self, client):
+        html = client.get("/api/docs", **PORTUGUESE).content.decode()
+        assert "De um terminal" in html
+        assert '<section class="card" lang="en">' in html
 
 
 def test_every_sentence_of_the_rules_is_translated():
