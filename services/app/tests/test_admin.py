@@ -53,6 +53,19 @@ def test_nothing_is_changed_by_hand(store, receive, operator):
     assert Upload.objects.get().filename == "a.png"
 
 
+def test_a_brazilian_operator_reads_the_lists(store, receive, operator):
+    receive("file", b"x")
+    texts = [
+        operator.get(
+            reverse(f"admin:uploads_{model}_changelist"), HTTP_ACCEPT_LANGUAGE="pt-BR"
+        ).content.decode()
+        for model in ("upload", "purgekey", "sweep")
+    ]
+    assert all(word in texts[0] for word in ("1 envio", "Nome do arquivo", "pronto", "Um link"))
+    assert "Chaves a apagar" in texts[1]
+    assert "Varreduras" in texts[2]
+
+
 def test_a_visitor_has_no_way_in(store):
     answer = Client().get(reverse("admin:uploads_upload_changelist"))
     assert answer.status_code == 302

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 
 from uploads.models import PurgeKey, Sweep, Upload
 
@@ -26,7 +27,7 @@ class UploadAdmin(ReadOnly):
     list_display = ["filename", "kind", "state", "size_bytes", "created_at", "expires_at"]
     list_filter = ["kind", "state"]
     search_fields = ["token", "filename", "name"]
-    search_help_text = "A link as it was shared, or a part of a name."
+    search_help_text = gettext_lazy("A link as it was shared, or a part of a name.")
     ordering = ["-created_at"]
 
     def get_search_results(

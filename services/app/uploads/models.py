@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Extract, Now
 from django.template.defaultfilters import floatformat
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 # A moment: an expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
 Moment = datetime | Combinable
@@ -19,17 +19,19 @@ Moment = datetime | Combinable
 class Kind(models.TextChoices):
     """What an upload is; it decides the page, the limits and the keys."""
 
-    IMAGE = "image"
-    FILE = "file"
+    IMAGE = "image", gettext_lazy("image")
+    FILE = "file", gettext_lazy("file")
 
 
 class State(models.TextChoices):
     """How far an upload has come."""
 
-    PENDING = "pending"  # no bytes known yet
-    CHECKING = "checking"  # an image that the worker has not made safe yet
-    READY = "ready"  # shown and shared
-    REJECTED = "rejected"  # could not be made safe: a notice, until it expires
+    PENDING = "pending", gettext_lazy("pending")  # no bytes known yet
+    # An image that the worker has not made safe yet.
+    CHECKING = "checking", gettext_lazy("checking")
+    READY = "ready", gettext_lazy("ready")  # shown and shared
+    # Could not be made safe: a notice, until it expires.
+    REJECTED = "rejected", gettext_lazy("rejected")
 
 
 def new_token() -> str:
@@ -82,21 +84,25 @@ class Upload(models.Model):
     """One row; its objects in storage, whose keys are functions of its id."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    kind = models.CharField(max_length=8, choices=Kind)
-    state = models.CharField(max_length=8, choices=State, default=State.PENDING)
+    kind = models.CharField(gettext_lazy("kind"), max_length=8, choices=Kind)
+    state = models.CharField(
+        gettext_lazy("state"), max_length=8, choices=State, default=State.PENDING
+    )
     owner = models.UUIDField(help_text="The visitor's random id; on a shared board, the board's.")
     token = models.CharField(max_length=22, unique=True, default=new_token, editable=False)
     name = models.CharField(max_length=100, blank=True, help_text="As the visitor calls it.")
-    filename = models.CharField(max_length=255)
-    size_bytes = models.BigIntegerField(help_text="As claimed while pending; then as stored.")
+    filename = models.CharField(gettext_lazy("file name"), max_length=255)
+    size_bytes = models.BigIntegerField(
+        gettext_lazy("bytes"), help_text="As claimed while pending; then as stored."
+    )
     content_type = models.CharField(max_length=100, blank=True, help_text="By its bytes.")
     reason = models.CharField(max_length=200, blank=True, help_text="Why it was rejected.")
     ttl = models.DurationField(help_text="How long it lives from when its bytes are there.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
     deadline = models.DateTimeField(
         null=True, blank=True, help_text="While pending: discarded when nobody completes it."
     )
-    expires_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(gettext_lazy("expires"), null=True, blank=True)
     address = models.GenericIPAddressField(
         null=True, blank=True, help_text="While pending: who claimed it without sending it yet."
     )
@@ -123,6 +129,8 @@ class Upload(models.Model):
     objects = UploadQuerySet.as_manager()
 
     class Meta:
+        verbose_name = gettext_lazy("upload")
+        verbose_name_plural = gettext_lazy("uploads")
         indexes = [
             models.Index(fields=["expires_at"], name="upload_expires_at"),
             models.Index(fields=["owner", "kind", "created_at"], name="upload_owner"),
@@ -211,9 +219,11 @@ class PurgeKeyQuerySet(models.QuerySet["PurgeKey"]):
 class PurgeKey(models.Model):
     """One key to delete from storage; forgotten once storage says that it is gone."""
 
-    key = models.CharField(max_length=200, primary_key=True)
+    key = models.CharField(gettext_lazy("key"), max_length=200, primary_key=True)
     size_bytes = models.BigIntegerField(
-        default=0, help_text="What its deletion gives back to the total quota."
+        gettext_lazy("bytes"),
+        default=0,
+        help_text="What its deletion gives back to the total quota.",
     )
     multipart_id = models.CharField(
         max_length=1000,
@@ -222,12 +232,14 @@ class PurgeKey(models.Model):
         db_default="",
         help_text="Parts under the key that are aborted first.",
     )
-    not_before = models.DateTimeField(db_default=Now())
-    attempts = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(gettext_lazy("not before"), db_default=Now())
+    attempts = models.PositiveIntegerField(gettext_lazy("attempts"), default=0)
 
     objects = PurgeKeyQuerySet.as_manager()
 
     class Meta:
+        verbose_name = gettext_lazy("purge key")
+        verbose_name_plural = gettext_lazy("purge keys")
         indexes = [models.Index(fields=["not_before"], name="purgekey_not_before")]
 
     def __str__(self) -> str:
@@ -237,11 +249,17 @@ class PurgeKey(models.Model):
 class Sweep(models.Model):
     """What each sweep says of its last runs: the place to look when something is left over."""
 
-    name = models.CharField(max_length=20, primary_key=True)
-    last_ok = models.DateTimeField(null=True)
-    last_error_at = models.DateTimeField(null=True)
-    last_error = models.TextField(blank=True)
-    backlog = models.BigIntegerField(default=0, help_text="What the last run left for the next.")
+    name = models.CharField(gettext_lazy("name"), max_length=20, primary_key=True)
+    last_ok = models.DateTimeField(gettext_lazy("last did well"), null=True)
+    last_error_at = models.DateTimeField(gettext_lazy("last stopped"), null=True)
+    last_error = models.TextField(gettext_lazy("what stopped it"), blank=True)
+    backlog = models.BigIntegerField(
+        gettext_lazy("backlog"), default=0, help_text="What the last run left for the next."
+    )
+
+    class Meta:
+        verbose_name = gettext_lazy("sweep")
+        verbose_name_plural = gettext_lazy("sweeps")
 
     def __str__(self) -> str:
         return self.name
