@@ -1,0 +1,88 @@
+"""Signs of life: files whose age the health checks look at.
+
+`celery inspect ping` would cost seconds of CPU, and fail while a worker is busy.
+
+In production a process whose loop hangs ends, and says where: Docker restarts no container for its
+health, and Heroku asks for none. A task that hangs is ended by its time limit.
+"""
+
+import faulthandler
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from billiard import current_process
+from celery import signals
+from django.conf import settings
+from redis.exceptions import RedisError
+
+PAUSE = 5  # seconds between two signs
+HANG_SECONDS = 120  # without a sign, after which a process is not waited for
+
+_worker_turned = 0.0
+
+
+def show(name: str) -> None:
+    """One sign; the next is expected after PAUSE."""
+    Path(tempfile.gettempdir(), f"s3tasks-{name}").touch()
+
+
+def show_or_end(name: str) -> None:
+    """One sign; in production the process ends if no other follows."""
+    show(name)
+    if not settings.DEBUG:
+        faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+
+
+def repeat(sign: Callable[[], None]) -> None:
+    """Show it from a thread, which stops when its process does, and not for a long task."""
+
+    def run() -> None:
+        while True:
+            sign()
+            time.sleep(PAUSE)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+@signals.worker_process_init.connect
+def pool_process(**_: Any) -> None:
+    """Each process of the worker's pool has a file; the one that replaces it takes it over."""
+    number: int = current_process().index  # type: ignore[attr-defined]  # the pool sets it
+    repeat(lambda: show(f"worker-{number}"))
+
+
+@signals.heartbeat_sent.connect
+def worker_turns(**_: Any) -> None:
+    """The worker's event loop is about to tell Flower so, every two seconds."""
+    global _worker_turned
+    _worker_turned = time.monotonic()
+
+
+@signals.worker_ready.connect
+def worker(**_: Any) -> None:
+    """The worker's main process."""
+
+    def sign() -> None:
+        if worker_is_well():
+            show_or_end("worker")
+
+    repeat(sign)
+
+
+def worker_is_well() -> bool:
+    """Whether its loop turns, or stands still because Redis is silent: Celery waits there."""
+    if time.monotonic() - _worker_turned < 3 * PAUSE:
+        return True
+    from uploads.rate import client
+
+    try:
+        client().ping()
+    except (RedisError, OSError):
+        return True
+    finally:
+        client().connection_pool.disconnect()
+    return False

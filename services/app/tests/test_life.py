@@ -1,0 +1,85 @@
+"""Signs of life: shown through long work and a silent Redis, and not by a loop that hangs."""
+
+import itertools
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from s3tasks import life
+from samples import picture
+from uploads import images, rate
+
+APP = Path(__file__).resolve().parents[1]
+
+
+def hang(*, debug: bool, tmp_path) -> subprocess.CompletedProcess[str]:
+    """What becomes of a process whose loop shows life once and then hangs for a second."""
+    code = (
+        "import s3tasks, time; from s3tasks import life; life.HANG_SECONDS = 0.2\n"
+        "def loop():\n    life.show_or_end('beat'); time.sleep(1)\n"
+        "loop()"
+    )
+    environment = {**os.environ, "DEBUG": str(debug), "TMPDIR": str(tmp_path)}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=APP, env=environment, text=True, capture_output=True
+    )
+
+
+def test_a_loop_that_hangs_ends_its_process_and_says_where(tmp_path):
+    done = hang(debug=False, tmp_path=tmp_path)
+    assert done.returncode == 1
+    assert "in loop" in done.stderr
+    assert (tmp_path / "s3tasks-beat").exists()
+
+
+def test_a_developers_process_may_stand_in_a_debugger(tmp_path):
+    assert hang(debug=True, tmp_path=tmp_path).returncode == 0
+
+
+@pytest.fixture
+def stands_still(monkeypatch):
+    """The worker's loop turned a minute ago."""
+    monkeypatch.setattr(life, "_worker_turned", time.monotonic() - 60)
+    rate.client.cache_clear()
+    yield
+    rate.client.cache_clear()
+
+
+def test_a_loop_that_stands_still_is_not_well(stands_still):
+    assert not life.worker_is_well()
+    life.worker_turns()
+    assert life.worker_is_well()
+
+
+def test_a_loop_that_waits_for_a_silent_redis_is_well(stands_still, settings):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        settings.REDIS_URL = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+        assert life.worker_is_well()
+
+
+def test_looking_for_redis_leaves_no_connection(stands_still):
+    def connections() -> int:
+        return len(rate.client().client_list())
+
+    before = connections()
+    life.worker_is_well()
+    assert connections() == before
+
+
+def test_signs_are_shown_while_an_image_is_made_safe(tmp_path, monkeypatch):
+    monkeypatch.setattr(life, "PAUSE", 0.02)
+    source = tmp_path / "source"
+    source.write_bytes(picture((5000, 5000)))
+    signs: list[float] = []
+    start = time.monotonic()
+    life.repeat(lambda: signs.append(time.monotonic()))
+    images.make_safe(source, tmp_path, max_pixels=10**8)
+    end = time.monotonic()
+    seen = [start, *(sign for sign in signs if sign < end), end]
+    longest = max(later - sign for sign, later in itertools.pairwise(seen))
+    assert longest < (end - start) / 2
