@@ -2,15 +2,34 @@
 
 import os
 import ssl
+from typing import Any
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES, redis
+
+
+class Channel(redis.Channel):
+    """kombu's, without the connection that it asked over whether Redis answers, as the app's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.async_pool.disconnect(inuse_connections=False)
+
+
+class Transport(redis.Transport):
+    """kombu's, with these channels."""
+
+    Channel = Channel
+
+
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = f"{__name__}:Transport"
 
 url = os.environ["REDIS_URL"]
 app = Celery("flower", broker=url)
 app.conf.update(
     accept_content=["json"],
     # No pool: Flower's threads take two connections each for one question, and wait for ever for
-    # the second where a pool has run out. Also idle it then holds 3 connections, not 19.
+    # the second where a pool has run out. Also idle it then holds 2 connections, not 19.
     broker_pool_limit=0,
     # A Redis that accepts and is silent is left and tried again.
     broker_transport_options={"socket_timeout": 5, "socket_connect_timeout": 5},

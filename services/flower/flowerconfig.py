@@ -10,6 +10,6 @@ tasks_columns = "name,state,result,received,runtime,worker,uuid"
 max_tasks = 5000
 # It asks each worker eight things at once, every one over connections of its own: two at a time, or
 # that alone is what Heroku's small Redis admits (20).
-Flower.max_workers = 2
+Flower.max_workers = 1
 # It waits this long for every one of these answers, in ms; a worker answers within 50.
-inspect_timeout = 500.0
+inspect_timeout = 250.0

@@ -32,15 +32,15 @@ PARTS: dict[str, Callable[[], object]] = {
 
 
 @cache
-def pool() -> ThreadPoolExecutor:
-    """The threads that ask. A few, so that a part that hangs does not hold the others up."""
-    return ThreadPoolExecutor(3 * len(PARTS), thread_name_prefix="readyz")
+def asking(name: str) -> ThreadPoolExecutor:
+    """A part's own thread: one that hangs holds no other up, and takes no second connection."""
+    return ThreadPoolExecutor(1, thread_name_prefix=f"readyz-{name}")
 
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
     """200 where all answer within two seconds, 503 otherwise; each by its name."""
-    asked = {pool().submit(ask): name for name, ask in PARTS.items()}
+    asked = {asking(name).submit(ask): name for name, ask in PARTS.items()}
     answered, late = wait(asked, timeout=PATIENCE)
     for question in late:
         question.cancel()

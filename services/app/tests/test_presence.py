@@ -1,9 +1,11 @@
 """The page's own check: what has vanished is not shown, and no answer is not an absence."""
 
+import threading
 import time
 
 import pytest
 
+from samples import at_once
 from uploads import presence
 from uploads.models import Upload
 
@@ -33,6 +35,24 @@ def test_all_three_vanished_take_all_three_rows(store, page, ready):
     store.delete([image.served_key for image in images])
     assert page.present(images) == []
     assert Upload.objects.count() == 0
+
+
+def test_many_pages_at_once_take_one_connection_for_what_has_vanished(
+    store, page, receive, monkeypatch
+):
+    uploads = [receive("file", b"x") for _ in range(4)]
+    store.delete([upload.served_key for upload in uploads])
+    removing = []
+
+    def remove(suspects):
+        removing.append(threading.get_ident())
+        time.sleep(0.05)
+        return True
+
+    monkeypatch.setattr(presence, "remove_vanished", remove)
+    assert at_once(lambda upload: page.present([upload]), uploads) == [[]] * 4
+    assert len(removing) == 4
+    assert len(set(removing)) == 1
 
 
 def test_an_image_that_turned_ready_meanwhile_is_no_vanished_one(store, page, receive, ready):

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from api import ready
+from samples import at_once
 from uploads.errors import StorageUnavailable
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,20 @@ def test_one_that_hangs_is_named_within_two_seconds(store, client, monkeypatch):
     released.set()
     assert time.monotonic() - began < 3
     assert answer.json() == {"postgres": "no answer", "redis": "ok", "storage": "ok"}
+
+
+def test_many_who_ask_at_once_take_one_connection(store, monkeypatch):
+    asked = []
+
+    def ask():
+        asked.append(threading.get_ident())
+        time.sleep(0.05)
+
+    monkeypatch.setitem(ready.PARTS, "postgres", ask)
+    answers = at_once(lambda: Client().get("/readyz").status_code, 8)
+    assert answers == [200] * 8
+    assert len(asked) == 8
+    assert len(set(asked)) == 1
 
 
 def test_a_bucket_that_is_gone_is_not_ready(s3, client):

@@ -73,6 +73,8 @@ class PageCheck:
 
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="page-check")
+        # Alone, so that all pages together take one connection to the database for it.
+        self.removal = ThreadPoolExecutor(1, thread_name_prefix="page-removal")
         self.found_until: dict[Suspect, float] = {}
         self.silent_until = 0.0
 
@@ -103,7 +105,7 @@ class PageCheck:
                 missing.add(checks[check])
         if not missing:
             return set()
-        removal = self.pool.submit(remove_vanished, list(missing))
+        removal = self.removal.submit(remove_vanished, list(missing))
         answered = self._answered([removal], until)
         return missing if answered and removal.result() else set()
 
@@ -135,7 +137,7 @@ def home_of(upload: Upload) -> Suspect | None:
 
 
 def remove_vanished(suspects: list[Suspect]) -> bool:
-    """Discard those that have vanished, in a thread of the pool; whether they may be hidden."""
+    """Discard those that have vanished, in a thread; whether they may be hidden."""
     try:
         bucket.check_not_foreign()
         discard_vanished(suspects)
