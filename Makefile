@@ -43,7 +43,7 @@ lock: .venv ## Write the requirements' lock files; ARGS=--upgrade for newer pack
 
 ##@ This machine
 
-doctor: .env ## Say what is in the way of `make up` [containers]
+doctor: .env ## Say what is in the way of `make up`, and what connections it takes [containers]
 	@python3 local/doctor.py
 
 clean: .env ## Remove the data of both ways of running, and say what [both]

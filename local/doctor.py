@@ -1,5 +1,7 @@
 """Is this machine ready for `make up`? Says what is not, and the line of `.env` to change.
 
+It also says how many connections the processes take, and what Heroku's small plans admit.
+
     COMPOSE="docker compose" python3 local/doctor.py
 
 Ends with 0 where nothing is in the way (also without an engine: `make up` then does `make local`),
@@ -20,6 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import budget
 import envfile
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,6 +168,9 @@ def check(env: dict[str, str], info: dict[str, Any]) -> list[str]:
         found.append(compose)
     compile_minio = not env.get("MINIO_IMAGE") and not has_image("s3tasks-minio")
     found += resource_problems(info, compile_minio)
+    connections = budget.compose_problem(env)
+    if connections:
+        found.append(connections)
     for name, port in ports.items():
         # The port of this very stack is no obstacle to starting it again.
         if not is_free(port) and os.path.realpath(container(port)[1] or "/") != str(ROOT):
@@ -185,6 +191,8 @@ def main() -> int:
         version = info.get("ServerVersion", "")
         print(f"doctor: {ENGINE} {version}, {info.get('MemTotal', 0) / GIB:.1f} GiB of memory")
         found = check(env, info)
+    for line in budget.lines(env):
+        print(f"doctor: {line}")
     for problem in found:
         print(f"doctor: {problem}")
     if not found:

@@ -28,7 +28,8 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.tree, self.programs = folder / "tree", folder / "programs"
-        for name in ("Makefile", ".env.var", "local", "services/app/requirements/development.txt"):
+        requirements = "services/app/requirements/development.txt"
+        for name in ("Makefile", ".env.var", "docker-compose.yml", "local", requirements):
             target = self.tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
@@ -42,12 +43,16 @@ class Machine:
         self.set_ports(free_ports())
         self.venv()
 
-    def set_ports(self, ports: list[int]) -> None:
+    def set(self, **values: object) -> None:
+        """Change lines of `.env`."""
         file = self.tree / ".env"
         text = file.read_text()
-        for name, port in zip(envfile.PORTS, ports, strict=True):
-            text = re.sub(rf"^{name}=.*", f"{name}={port}", text, flags=re.MULTILINE)
+        for name, value in values.items():
+            text = re.sub(rf"^{name}=.*", f"{name}={value}", text, flags=re.MULTILINE)
         file.write_text(text)
+
+    def set_ports(self, ports: list[int]) -> None:
+        self.set(**dict(zip(envfile.PORTS, ports, strict=True)))
         self.ports = ports
 
     def program(self, name: str, script: str) -> None:
@@ -133,7 +138,7 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
     assert not (machine.tree / "calls").exists()
 
 
-@pytest.mark.parametrize("name", ["addresses", "doctor", "envfile", "up"])
+@pytest.mark.parametrize("name", ["addresses", "budget", "doctor", "envfile", "up"])
 def test_what_runs_before_the_venv_is_python_3_8(name: str) -> None:
     source = (ROOT / "local" / f"{name}.py").read_text()
 
@@ -259,6 +264,66 @@ def test_doctor_names_a_blank_secret(machine: Machine) -> None:
     file.write_text(re.sub("SECRET_KEY=.*", "SECRET_KEY=", file.read_text(), count=1))
 
     assert "SECRET_KEY is blank in .env: remove the line" in machine.make("doctor")[1]
+
+
+def test_doctor_prints_the_budget_of_connections_which_fits_the_small_plans(
+    machine: Machine,
+) -> None:
+    machine.docker()
+
+    code, text = machine.make("doctor")
+
+    assert code == 0
+    for server in ("Redis", "Postgres"):
+        total, parts = re.search(rf"{server}: at the most (\d+) of 20 .*\((.+)\)", text).groups()
+        assert sum(map(int, re.findall(r"\d+", parts))) == int(total) <= 20
+        assert all(f"{who} " in parts for who in ("web", "worker", "a shell"))
+    assert "more than" not in text
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"WEB_CONCURRENCY": 2},
+            "Redis: more than Heroku's small plan admits; WEB_CONCURRENCY=1 or"
+            " REDIS_MAX_CONNECTIONS=1 would fit",
+        ),
+        ({"WEB_THREADS": 20}, "Postgres: more than Heroku's small plan admits; WEB_THREADS=13"),
+        ({"WORKER_CONCURRENCY": 9}, "Redis: more than Heroku's small plan admits; WORKER_CONCURR"),
+        ({"WEB_CONCURRENCY": 3, "WORKER_CONCURRENCY": 9}, "admits; lower several of WEB_CONCURR"),
+    ],
+)
+def test_doctor_names_what_to_lower_for_herokus_small_plans(
+    machine: Machine, values: dict[str, int], said: str
+) -> None:
+    machine.docker()
+    machine.set(**values)
+
+    code, text = machine.make("doctor")
+
+    assert code == 0  # `make up` has no such limit
+    assert said in text
+
+
+def test_doctor_says_when_the_containers_postgres_admits_too_few(machine: Machine) -> None:
+    machine.docker()
+    machine.set(WEB_CONCURRENCY=5)
+
+    code, text = machine.make("doctor")
+
+    assert code != 0
+    assert "Postgres in docker-compose.yml admits 50 connections, and these" in text
+
+
+def test_doctor_names_a_concurrency_that_is_none(machine: Machine) -> None:
+    machine.docker()
+    machine.set(WEB_THREADS="many")
+
+    code, text = machine.make("doctor")
+
+    assert code != 0
+    assert "WEB_THREADS=many in .env: expected a number" in text
 
 
 # --- up -----------------------------------------------------------------------------------------
