@@ -138,7 +138,9 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
     assert not (machine.tree / "calls").exists()
 
 
-@pytest.mark.parametrize("name", ["addresses", "budget", "doctor", "envfile", "up"])
+@pytest.mark.parametrize(
+    "name", ["addresses", "budget", "doctor", "envfile", "production", "up"]
+)
 def test_what_runs_before_the_venv_is_python_3_8(name: str) -> None:
     source = (ROOT / "local" / f"{name}.py").read_text()
 
