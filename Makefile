@@ -8,7 +8,7 @@ export PATH
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help up down logs local dyno test lint manage lock doctor clean .env .venv
+.PHONY: help up down logs local dyno test lint manage lock doctor clean .env .env.production .venv
 
 ##@ Run
 
@@ -51,7 +51,10 @@ clean: .env ## Remove the data of both ways of running, and say what [both]
 
 .env: ## Make .env with fresh secrets, or add what an older one lacks [both]
 	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 1; }
-	@python3 local/envfile.py .env
+	@python3 local/envfile.py $@
+
+.env.production: ## The same for production, whose S3 and host name you fill in [neither]
+	@python3 local/envfile.py $@
 
 .venv: ## Install what runs and checks the project, when it changed [local]
 	@local/venv.sh
@@ -59,4 +62,4 @@ clean: .env ## Remove the data of both ways of running, and say what [both]
 help:
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[.a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[.a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

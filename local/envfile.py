@@ -1,9 +1,10 @@
-"""`.env`: read it, make it, complete it.
+"""`.env` and `.env.production`: read them, make them, complete them.
 
     python3 local/envfile.py .env
 
 makes `.env` from `.env.var` with fresh secrets; to an older one it adds what is missing, names it,
-and changes nothing else. Python 3.8 and its standard library: it runs before anything is installed.
+and changes nothing else. A file named `.env.production` gets production's values. Python 3.8 and
+its standard library: it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = ROOT / ".env.var"
 PORTS = ("WEB_PORT", "FLOWER_PORT", "MINIO_PORT", "MINIO_CONSOLE_PORT")
+
+# What `.env.production` holds in place of the template's values and of fresh secrets.
+PRODUCTION = {
+    "SETTINGS_MODULE_PATH": "s3tasks.settings.production",
+    "DEBUG": "",
+    "TRUSTED_PROXIES": "1",  # Heroku's router, or Caddy
+    # S3's come from outside, and so does the name of a bucket.
+    "AWS_ACCESS_KEY_ID": "",
+    "AWS_SECRET_ACCESS_KEY": "",
+    "AWS_STORAGE_BUCKET_NAME": "",
+}
 
 # Letters and digits: Compose, decouple, honcho, URLs and shells all read these alike.
 ALPHABET = string.ascii_letters + string.digits
@@ -39,14 +51,22 @@ def fresh(name: str) -> str:
     return "s3tasks:" + secret if name == "FLOWER_BASIC_AUTH" else secret
 
 
-def entries(template: str) -> Iterator[tuple[str, str]]:
-    """Each variable's name, and the template's lines up to it: headings, comment, assignment."""
+def entries(template: str, production: bool = False) -> Iterator[tuple[str, str]]:
+    """Each variable's name, and the template's lines up to it: headings, comment, assignment.
+
+    For production without the ports of a developer's machine.
+    """
     block = ""
     for line in template.splitlines(keepends=True):
         block += line
         name, equals, value = line.rstrip("\n").partition("=")
         if equals and not line.startswith("#"):
-            yield name, block if value else block[:-1] + fresh(name) + "\n"
+            heading = block[: -len(line)]
+            value = value or fresh(name)
+            if production:
+                value = PRODUCTION.get(name, value)
+            if not production or name not in PORTS:
+                yield name, f"{heading}{name}={value}\n"
             block = ""
 
 
@@ -102,13 +122,14 @@ def write(path: Path, content: bytes) -> None:
 def complete(target: Path) -> str:
     """What was done to the target, in one line; blank where nothing was missing."""
     template = TEMPLATE.read_text(encoding="utf-8")
+    wanted = list(entries(template, production=target.name == ".env.production"))
     path = target.resolve()  # a link stays a link
     if not path.exists():
-        write(path, "".join(block for _, block in entries(template)).encode())
+        write(path, "".join(block for _, block in wanted).encode())
         return f"made {target.name} with fresh secrets"
     old = path.read_bytes()
     known = re.findall(rb"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", old, re.MULTILINE)
-    missing = {n: block for n, block in entries(template) if n.encode() not in known}
+    missing = {n: block for n, block in wanted if n.encode() not in known}
     if not missing:
         return ""
     addition = "".join(meaning_and_line(block) for block in missing.values())

@@ -235,6 +235,44 @@ def test_an_older_env_gets_what_is_missing_and_nothing_else(tmp_path: Path, end:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_new_env_for_production_holds_productions_values(tmp_path: Path) -> None:
+    development, production = tmp_path / ".env", tmp_path / ".env.production"
+
+    envfile.complete(development)
+    assert envfile.complete(production) == "made .env.production with fresh secrets"
+
+    assert stat.S_IMODE(production.stat().st_mode) == 0o600
+    theirs, ours = envfile.read(development), envfile.read(production)
+    assert ours["SETTINGS_MODULE_PATH"] == "s3tasks.settings.production"
+    assert ours["TRUSTED_PROXIES"] == "1"
+    # Of outside, of a developer, or of one machine.
+    blank = {n for n in NAMES if n.startswith("AWS_") and envfile.fresh(n)} | {"DEBUG"}
+    assert not (blank | {"AWS_STORAGE_BUCKET_NAME"} | set(envfile.PORTS)) & set(ours)
+    secrets = {name for name in NAMES if envfile.fresh(name)} - blank
+    assert secrets == {
+        "SECRET_KEY",
+        "POSTGRES_PASSWORD",
+        "MINIO_ROOT_PASSWORD",
+        "FLOWER_BASIC_AUTH",
+    }
+    for name in secrets:
+        assert len(ours[name]) >= 20
+        assert ours[name] != theirs[name]
+    assert set(NAMES) - set(envfile.PORTS) == set(RepositoryEnv(str(production)).data)
+
+
+def test_an_older_env_for_production_gets_what_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / ".env.production"
+    file.write_text("AWS_ACCESS_KEY_ID=ours\nSITE_ADDRESS=drop.example\n")
+
+    said = envfile.complete(file)
+
+    assert said.startswith("added to .env.production: SETTINGS_MODULE_PATH, DEBUG, SECRET_KEY, ")
+    assert file.read_text().startswith("AWS_ACCESS_KEY_ID=ours\nSITE_ADDRESS=drop.example\n")
+    assert envfile.read(file)["SETTINGS_MODULE_PATH"] == "s3tasks.settings.production"
+    assert envfile.complete(file) == ""
+
+
 def test_a_complete_env_is_not_touched(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     envfile.complete(file)
@@ -263,6 +301,8 @@ def test_an_interrupted_write_leaves_the_old_env(
 
 
 def test_the_repository_holds_no_env() -> None:
+    for name in (".env", ".env.production"):
+        assert subprocess.run(["git", "check-ignore", "-q", name], cwd=ROOT).returncode == 0
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
     ).stdout.split()
