@@ -27,6 +27,13 @@ SHAPE = {
     "run?": {"*": (str, {"command": COMMAND, "image?": str})},
 }
 
+# What needs BuildKit: Heroku builds with Docker's older builder
+# (https://github.com/rootstrap/rails_api_base/issues/1271, December 2025).
+BUILDKIT = re.compile(
+    r"(?m)^(?:RUN|COPY|ADD) +--(?:mount|network|security|link|chmod|parents|exclude)\b"
+    r"|^(?:RUN|COPY) .*<<-?['\"]?[A-Z]"
+)
+
 
 def misshapen(value: Any, shape: Any, where: str) -> Iterator[str]:
     """What Heroku would not understand."""
@@ -122,7 +129,8 @@ def differences(root: Path) -> list[str]:
         *entry_scripts(tree),
         *variables(tree),
         *dyno(tree),
-        *dockerfile(tree),
+        *app_image(tree),
+        *flower(tree),
     ]
 
 
@@ -268,24 +276,50 @@ def service_variables(service: dict[str, Any]) -> set[str]:
     return {*names, *([files] if isinstance(files, str) else files)}
 
 
-def dockerfile(tree: Tree) -> Iterator[str]:
-    """What Heroku asks of the image: a CMD, curl for the release log, and no root."""
+def flower(tree: Tree) -> Iterator[str]:
+    """Flower's own app: its folder is the root of what is pushed, its `web` the process here."""
+    folder = tree.root / "services/flower"
+    heroku = yaml.safe_load((folder / "heroku.yml").read_text())
+    if found := list(misshapen(heroku, SHAPE, "services/flower/heroku.yml")):
+        yield from found
+        return
+    web = command(heroku["run"].get("web"))
+    path = folder / heroku["build"]["docker"]["web"]
+    if tree.procfile.get("flower") != f"exec services/flower/{web}":
+        yield (
+            f"flower is `{tree.procfile.get('flower')}` in local/Procfile and `{web}` in"
+            " services/flower/heroku.yml"
+        )
+    yield from dockerfile(tree, path, web)
+
+
+def app_image(tree: Tree) -> Iterator[str]:
+    """The app's Dockerfile; with curl, as it has a release."""
     path = tree.built(tree.heroku["build"]["docker"]["web"])
+    yield from dockerfile(tree, path, tree.commands.get("web"))
+    if not re.search(r"install\b[^&]*\bcurl\b", re.split(r"(?m)^FROM ", path.read_text())[-1]):
+        yield (
+            f"{path.relative_to(tree.root)} does not install curl:"
+            " Heroku's release log is lost without it"
+        )
+
+
+def dockerfile(tree: Tree, path: Path, web: str | None) -> Iterator[str]:
+    """What Heroku asks of an image: a CMD, no root, and nothing that its builder does not know."""
     name = path.relative_to(tree.root)
     text = re.sub(r"(?m)^#.*\n", "", path.read_text()).replace("\\\n", " ")
+    if found := BUILDKIT.search(text):
+        yield f"{name} has {found.group().strip()}, for which Heroku's builder is too old"
     stage = re.split(r"(?m)^FROM ", text)[-1]
     lines = [line.split(None, 1) for line in stage.splitlines()[1:] if line.strip()]
     users = [rest for word, rest in lines if word == "USER"]
     if not users or re.match(r"(0|root)(:|$)", users[-1]):
         yield f"{name} ends as root: Heroku runs no image as root"
     commands = [rest for word, rest in lines if word == "CMD"]
-    web = tree.commands.get("web")
     if not commands:
         yield f"{name} has no CMD: Heroku refuses the image"
     elif command(yaml.safe_load(commands[-1])) != web:
         yield f"{name} ends with CMD {commands[-1]}, web is `{web}` in heroku.yml"
-    if not any(w == "RUN" and re.search(r"install\b[^&]*\bcurl\b", rest) for w, rest in lines):
-        yield f"{name} does not install curl: Heroku's release log is lost without it"
     for word in ("ENTRYPOINT", "SHELL", "VOLUME", "HEALTHCHECK"):
         if any(line[0] == word for line in lines):
             yield f"{name} has {word}, which Heroku does not respect"

@@ -14,6 +14,8 @@ FILES = (
     "local/Procfile",
     ".env.var",
     "services/app/Dockerfile",
+    "services/flower/Dockerfile",
+    "services/flower/heroku.yml",
 )
 
 
@@ -78,6 +80,23 @@ CHANGES = [
     ("services/app/Dockerfile", 'CMD ["bin/web"]', "", "no CMD"),
     ("services/app/Dockerfile", 'CMD ["bin/web"]', 'CMD ["bin/beat"]', "ends with CMD"),
     ("services/app/Dockerfile", "recommends curl", "recommends wget", "does not install curl"),
+    (
+        "services/app/Dockerfile",
+        "RUN pip",
+        "RUN --mount=type=cache,target=/c pip",
+        "has RUN --mount",
+    ),
+    ("services/app/Dockerfile", "COPY --from", "COPY --link --from", "has COPY --link"),
+    ("services/app/Dockerfile", "RUN find", "RUN <<EOF\nfind", "has RUN <<E"),
+    # Flower's own app.
+    ("services/flower/heroku.yml", "bin/flower", "bin/web", "`bin/web` in services/flower/heroku"),
+    ("services/flower/heroku.yml", "run:", "runs:", "runs, which Heroku does not know"),
+    (
+        "services/flower/Dockerfile",
+        "RUN pip",
+        "RUN --mount=type=cache,target=/c pip",
+        "RUN --mount",
+    ),
     ("services/app/bin/beat", 'exec "$@"', '"$@"', "does not end with exec"),
 ]
 
