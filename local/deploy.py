@@ -2,9 +2,9 @@
 
     APP=drop FLOWER_APP=drop-flower python3 local/deploy.py
 
-What is there already stays; what is missing is made. Each command is printed before it runs, without
-secrets. DRY_RUN=1 only prints, what a first deployment would run. Python 3.8 and its standard
-library.
+What is there already stays; what is missing is made. Each command is printed before it runs,
+without secrets. DRY_RUN=1 only prints: what a first deployment would run. Python 3.8 and its
+standard library.
 """
 
 from __future__ import annotations
@@ -85,12 +85,7 @@ def ask(command: list[str], dry: str, *, env: dict[str, str] | None = None) -> t
     if DRY_RUN:
         return dry, ""
     done = subprocess.run(
-        command,
-        cwd=str(ROOT),
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        command, cwd=str(ROOT), env=env, stdin=subprocess.DEVNULL, capture_output=True
     )
     failure = done.stderr.decode(errors="replace").strip() or "it says nothing"
     return done.stdout.decode(errors="replace").strip(), failure if done.returncode else ""
@@ -162,9 +157,8 @@ def git_problems() -> list[str]:
 
 def prepare(app: str) -> None:
     """The app exists and builds images."""
-    missing = "not_found"
     answer, failure = ask(["heroku", "apps:info", "--app", app, "--json"], "")
-    if DRY_RUN or missing in failure:
+    if DRY_RUN or "not_found" in failure:
         run(["heroku", "apps:create", app, "--stack", "container", "--no-remote"])
     elif failure:
         die(failure)
@@ -183,7 +177,7 @@ def configure(app: str, wanted: dict[str, str], present: dict[str, str]) -> None
     if changed:
         hide = [value for name, value in changed.items() if name in production.secrets()]
         pairs = [f"{name}={value}" for name, value in changed.items()]
-        run(["heroku", "config:set", *pairs, "--app", app], hide=hide or [MASK])
+        run(["heroku", "config:set", *pairs, "--app", app], hide=hide)
 
 
 def attachments(app: str) -> dict[str, str]:
@@ -236,7 +230,7 @@ def push(app: str, commit: str, *options: str) -> None:
 
 def scale(app: str, types: list[str], *, one: str) -> None:
     """Start each process type, the first time; after that, only see to it that `one` is one."""
-    formation = read(["heroku", "ps:scale", "--app", app], f"{one}=0")
+    formation = read(["heroku", "ps:scale", "--app", app], "web=1")
     now = {name: int(count) for name, count in re.findall(r"([\w-]+)=(\d+)", formation)}
     wanted = {one: 1}
     if not now.get(one):
@@ -260,7 +254,7 @@ def set_up_bucket(variables: dict[str, str]) -> None:
         return
     # Nothing of `.env` may come in: what is not set here is blank. Nothing connects to the two.
     unused = {"DATABASE_URL": "postgres://unused", "REDIS_URL": "redis://unused"}
-    blank = {name: "" for name in envfile.names()}
+    blank = dict.fromkeys(envfile.names(), "")
     python = os.path.join(os.environ.get("VENV") or ".venv", "bin", "python")
     run(["local/venv.sh"])
     run(
@@ -325,8 +319,9 @@ def main() -> int:
     unknown = sorted(env.keys() - set(envfile.names()))
     if unknown:
         say(f"not sent, as .env.var does not know them: {', '.join(unknown)}")
-    if ask(["heroku", "auth:whoami"], "")[1]:
-        die("you are not logged in: `heroku login`")
+    failure = ask(["heroku", "auth:whoami"], "")[1]
+    if failure:
+        die(f"{failure}\ndeploy: you are not logged in: `heroku login`")
     address = deploy(app, env)
     if flower_app:
         deploy_flower(flower_app, app, env)

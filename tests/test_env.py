@@ -23,17 +23,21 @@ NAMES = envfile.names()
 
 # Read by our files, but not for `.env`: each with whose it is.
 NOT_OURS = {
+    "APP": "make deploy's: the app on Heroku",
     "ARGS": "make's: what a verb passes on",
+    "AWS_SESSION_TOKEN": "AWS's own, with temporary keys: the shell's, for setup_bucket",
     "BASH_SOURCE": "bash's own",
     "CI": "set by CI services",
     "COMPOSE": "make's: the Compose command, for machines where it has another name",
     "COMPOSE_PROJECT_NAME": "Compose's own",
     "CURDIR": "make's own",
     "DJANGO_SETTINGS_MODULE": "Django's own; SETTINGS_MODULE_PATH decides it",
+    "DRY_RUN": "make deploy's: only print",
     "DYNO": "Heroku's own: tells a dyno from everything else",
     "DYNO_PORT": "make dyno's: the PORT that it draws",
     "DYNO_UID": "make dyno's: the uid that it draws",
     "FLOWER_ADDRESS": "Flower's own; make local sets it",
+    "FLOWER_APP": "make deploy's: Flower's app on Heroku",
     "FLOWER_UNAUTHENTICATED_API": "Flower's own; unset, whoever set it",
     "HOME": "the system's",
     "KEEP": "make dyno's: leave it up",

@@ -139,7 +139,7 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["addresses", "budget", "doctor", "envfile", "production", "up"]
+    "name", ["addresses", "budget", "deploy", "doctor", "envfile", "production", "up"]
 )
 def test_what_runs_before_the_venv_is_python_3_8(name: str) -> None:
     source = (ROOT / "local" / f"{name}.py").read_text()

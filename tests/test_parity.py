@@ -87,7 +87,7 @@ CHANGES = [
         "has RUN --mount",
     ),
     ("services/app/Dockerfile", "COPY --from", "COPY --link --from", "has COPY --link"),
-    ("services/app/Dockerfile", "RUN find", "RUN <<EOF\nfind", "has RUN <<E"),
+    ("services/app/Dockerfile", "RUN pip", "RUN <<EOF\npip", "has RUN <<E"),
     # Flower's own app.
     ("services/flower/heroku.yml", "bin/flower", "bin/web", "`bin/web` in services/flower/heroku"),
     ("services/flower/heroku.yml", "run:", "runs:", "runs, which Heroku does not know"),

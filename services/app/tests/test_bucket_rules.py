@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from uploads import bucket_rules
 from uploads.errors import StorageUnavailable
 from uploads.storage import S3
+from uploads.storage.s3 import shared_session
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +39,11 @@ def test_a_bucket_that_was_set_up_lacks_nothing(on_aws, production):
     assert "uploads go after 2 days at the latest" in said
     assert run("verify_bucket") == ""
     assert run("setup_bucket") == said
+
+
+def test_temporary_keys_bring_their_token(settings):
+    settings.AWS_SESSION_TOKEN = "for an hour"
+    assert shared_session.__wrapped__().get_credentials().token == "for an hour"
 
 
 def test_what_a_fresh_bucket_lacks_is_named_and_does_not_stop_a_release(on_aws, production):

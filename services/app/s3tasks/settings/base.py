@@ -112,6 +112,7 @@ RECONCILE_EVERY = env.number("RECONCILE_EVERY", 300, minimum=1)  # seconds
 USE_S3 = env.flag("USE_S3", True)
 AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID")
 AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY")
+AWS_SESSION_TOKEN = env.text("AWS_SESSION_TOKEN")  # of temporary keys, as a deployer's may be
 AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "us-east-1")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")

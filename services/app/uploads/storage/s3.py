@@ -53,6 +53,7 @@ def shared_session() -> boto3.Session:
     return boto3.Session(
         aws_access_key_id=settings.AWS_ACCESS_KEY_ID or None,
         aws_secret_access_key=settings.AWS_SECRET_ACCESS_KEY or None,
+        aws_session_token=settings.AWS_SESSION_TOKEN or None,
     )
 
 
