@@ -587,6 +587,7 @@ def test_the_bucket_is_set_up_by_the_keys_of_the_shell(place: Place) -> None:
     assert variables["AWS_SECRET_ACCESS_KEY"] == "deploys-hidden"
     assert variables["AWS_STORAGE_BUCKET_NAME"] == "drop-uploads"
     assert variables["ALLOWED_HOSTS"] == HOST
+    assert set(variables) >= set(envfile.names())  # so that nothing of `.env` can come in
     assert variables["SETTINGS_MODULE_PATH"] == "s3tasks.settings.production"
     assert "deploys-hidden" not in text + json.dumps(place.calls()) + json.dumps(place.state)
     order = commands(text)
