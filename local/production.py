@@ -34,7 +34,8 @@ def uses_s3(env: dict[str, str]) -> bool:
 def missing(env: dict[str, str], *names: str) -> list[str]:
     """A sentence for each of these variables that has no value."""
     known = meanings()
-    return [f"{name} is missing: {known[name]}" for name in names if not env.get(name)]
+    lacking = [name for name in names if not env.get(name)]
+    return [f"{name} is missing: {known[name].replace(' Secret.', '')}" for name in lacking]
 
 
 def hosts(value: str) -> list[str]:

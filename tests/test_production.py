@@ -40,7 +40,8 @@ def test_what_is_missing_is_named_with_its_meaning(name: str) -> None:
 
     (sentence,) = production.problems(env)
 
-    assert sentence == f"{name} is missing: {production.meanings()[name]}"
+    assert sentence.startswith(f"{name} is missing: ")
+    assert sentence.partition(": ")[2] in production.meanings()[name]
 
 
 def test_without_s3_its_keys_are_not_asked_for() -> None:
