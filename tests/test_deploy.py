@@ -132,7 +132,7 @@ class Place:
         return json.loads((self.heroku / "state.json").read_text())
 
     def change(self, **changes: Any) -> None:
-        """Let Heroku be otherwise; a value of None is forgotten."""
+        """Let Heroku be otherwise."""
         file = self.heroku / "state.json"
         state = json.loads(file.read_text()) if file.exists() else {}
         file.write_text(json.dumps({**state, **changes}))
@@ -298,6 +298,19 @@ def test_a_database_from_elsewhere_is_not_paid_for_twice(place: Place) -> None:
 
     created = [call[1] for call in place.calls() if call[0] == "addons:create"]
     assert created == ["heroku-redis:mini"]
+
+
+def test_an_addon_that_is_still_being_made_is_waited_for_and_not_made_again(place: Place) -> None:
+    place.change(fails={"addons:wait": "the line was cut"})
+    assert place.deploy()[0] != 0
+    assert "DATABASE_URL" not in place.state["apps"]["drop"]["config"]
+    place.change(fails={})
+    place.calls()
+
+    assert place.deploy()[0] == 0
+
+    assert "addons:create" not in {call[0] for call in place.calls()}
+    assert "DATABASE_URL" in place.state["apps"]["drop"]["config"]
 
 
 def test_an_app_of_somebody_else_is_left_alone(place: Place) -> None:
