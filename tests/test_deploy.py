@@ -436,6 +436,14 @@ def test_nothing_of_env_ever_leaves(place: Place) -> None:
     assert ".env.production" not in place.pushed("drop")
 
 
+def test_what_heroku_yml_says_of_heroku_counts_there(place: Place) -> None:
+    place.put("TRUSTED_PROXIES", "2")
+
+    place.deploy()
+
+    assert place.state["apps"]["drop"]["config"]["TRUSTED_PROXIES"] == "1"
+
+
 def test_the_setup_of_heroku_yml_is_read_as_yaml_reads_it() -> None:
     setup = yaml.safe_load((ROOT / "heroku.yml").read_text())["setup"]
 
