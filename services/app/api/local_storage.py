@@ -30,6 +30,8 @@ UNKNOWN_LENGTH = 2**63  # the parser takes a length of 0 for an empty body
 HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
+    # A link may stand in a page of another site, as one to S3 may.
+    "Cross-Origin-Resource-Policy": "cross-origin",
 }
 
 

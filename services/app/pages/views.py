@@ -148,7 +148,10 @@ class Link(PageView):
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         """A redirect to storage; HEAD gets an address that is signed for HEAD."""
         method: Method = "HEAD" if request.method == "HEAD" else "GET"
-        return redirect(follow_link(token=token, kind=self.kind, method=method))
+        response = redirect(follow_link(token=token, kind=self.kind, method=method))
+        # Browsers ask a redirect too whether a page of another site may show where it leads.
+        response["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response
 
 
 class QrCode(View):

@@ -358,6 +358,24 @@ def test_a_page_loads_nothing_from_elsewhere_and_is_framed_nowhere(client):
     assert not re.search(r"\son\w+=", html)
 
 
+@pytest.mark.parametrize("path", ["/", "/nothing", "/api/uploads", "/api/nothing", "/admin/"])
+def test_an_answer_asks_for_no_device_and_is_no_part_of_another_site(disk, client, path):
+    headers = client.get(path).headers
+    assert "camera=(), " in headers["Permissions-Policy"]
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_an_image_may_be_shown_in_a_page_of_another_site(disk, client, ready):
+    link = client.get(f"/i/{ready().token}")
+    picture = client.get(link.headers["Location"])
+    picture.close()
+    assert picture.status_code == 200
+    for answer in (link, picture):
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+
+
 def test_pictures_may_come_from_the_bucket(client, settings):
     policy = client.get("/")["Content-Security-Policy"]
     assert f"img-src 'self' {settings.AWS_S3_PUBLIC_ENDPOINT_URL}" in policy

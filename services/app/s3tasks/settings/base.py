@@ -41,6 +41,7 @@ MIDDLEWARE = [
     "s3tasks.proxies.TrustedProxiesMiddleware",
     # Outermost but for that: whatever refuses a program, it answers in the program's language.
     "api.problems.ProgramsMiddleware",
+    "s3tasks.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
