@@ -8,7 +8,7 @@ export PATH
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help up down logs local dyno deploy test lint manage lock doctor clean .env .env.production .venv
+.PHONY: help up down logs local dyno prod deploy test lint manage lock doctor clean .env .env.production .venv
 
 ##@ Run
 
@@ -26,6 +26,9 @@ local: .env .venv ## Run the stack without containers, until Ctrl-C [local]
 
 dyno: .env ## Run it under Heroku's rules and say whether it would; KEEP=1 to look around [containers]
 	@exec python3 local/dyno.py
+
+prod: .env.production ## Run it for the world, on one server; ARGS="--scale web=3", or any Compose command [containers]
+	@exec python3 local/prod.py $(ARGS)
 
 deploy: .env.production ## Put it on Heroku: APP=name, with FLOWER_APP=name Flower; DRY_RUN=1 only prints [neither]
 	@exec python3 local/deploy.py

@@ -120,6 +120,11 @@ def holder(port: int) -> str:
     return "{} (pid {})".format(*process.groups()) if process else "a process of another user"
 
 
+def is_ours(port: int) -> bool:
+    """Whether a container of this very checkout publishes it, which is no obstacle to a new one."""
+    return os.path.realpath(container(port)[1] or "/") == str(ROOT)
+
+
 def port_problem(name: str, port: int) -> str | None:
     """Who holds the port and which line to change, or None where it is free."""
     if is_free(port):
@@ -172,8 +177,7 @@ def check(env: dict[str, str], info: dict[str, Any]) -> list[str]:
     if connections:
         found.append(connections)
     for name, port in ports.items():
-        # The port of this very stack is no obstacle to starting it again.
-        if not is_free(port) and os.path.realpath(container(port)[1] or "/") != str(ROOT):
+        if not is_free(port) and not is_ours(port):
             found.append(f"port {port} is taken by {holder(port)}: change {name}={port} in .env")
     return found
 

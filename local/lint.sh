@@ -25,6 +25,7 @@ check() {
 # What git knows or would add: data and the venv are left out.
 files() { git ls-files -co --exclude-standard -- "$@" | while read -r f; do [ ! -f "$f" ] || echo "$f"; done; }
 compose() { (cd "$scratch" && ${COMPOSE:-docker compose} "$@" config --quiet); }
+production() { SITE_ADDRESS=lint COMPOSE_PROFILES=$1 compose --env-file .env.production -f docker-compose.yml -f docker-compose.prod.yml; }
 
 check ruff ruff check
 check format ruff format --check
@@ -43,8 +44,10 @@ check deploy python services/app/manage.py check --deploy --fail-level WARNING
 if ${COMPOSE:-docker compose} version >/dev/null 2>&1; then # the client is enough
   cp -R docker-compose*.yml compose "$scratch"
   python local/envfile.py "$scratch/.env" >/dev/null
+  python local/envfile.py "$scratch/.env.production" >/dev/null
   check compose compose -f docker-compose.yml
-  [ ! -f docker-compose.prod.yml ] || check compose-prod compose -f docker-compose.yml -f docker-compose.prod.yml
+  check production production ""
+  check production production minio
 else
   echo "compose         skipped: ${COMPOSE:-docker compose} is not installed"
 fi

@@ -49,12 +49,12 @@ NOT_OURS = {
     "PWD": "the system's",
     "PYTHON": "make's: the Python that builds the venv",
     "RANDOM": "bash's own",
+    "SITES": "the production overlay's: what Caddy answers to",
     "TMPDIR": "the system's",
     "VENV": "make's: where the venv is",
 }
 NOT_READ = {
     "DISABLE_COLLECTSTATIC": "Heroku's, accepted without effect",
-    "SITE_ADDRESS": "read by the production overlay",
 }
 # A developer's values where the code's defaults are production's.
 OTHER_DEFAULT = {"DEBUG", "SETTINGS_MODULE_PATH"}
@@ -153,7 +153,7 @@ def names_read() -> set[str]:
             found.update(re.findall(pattern, text))
     for text in texts("local/*.py"):  # `ports["WEB_PORT"]`, and PORTS, which names all four
         found.update(set(re.findall(r"['\"]([A-Z][A-Z0-9_]+)['\"]", text)) & set(NAMES))
-    for text in texts("docker-compose*.yml", "compose/*.yml", "compose/Caddyfile"):
+    for text in texts("docker-compose*.yml", "compose/*.yml", "services/caddy/Caddyfile"):
         found.update(re.findall(r"(?<!\$)[${]{2}([A-Z][A-Z0-9_]+)", uncommented(text)))
     for text in texts("services/*/bin/*", "compose/*.sh", "local/*.sh", ".ci/run"):
         code = uncommented(text)

@@ -1,0 +1,167 @@
+"""`make prod`: check, build, release, start, wait, and say where everything is.
+
+    python3 local/prod.py [--scale web=3 --scale worker=4]
+    python3 local/prod.py logs --follow worker
+
+Options go to `docker compose up`; a word is a Compose command of its own, on this project. All
+values are those of `.env.production`: neither `.env` nor the shell decides anything. Safe to run
+again, which is how a new version is put in place. Python 3.8 and its standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import ssl
+import sys
+import time
+from typing import Any, NoReturn
+
+import doctor
+import envfile
+import production
+import up
+from addresses import table
+
+ENV = doctor.ROOT / ".env.production"
+FILES = ("docker-compose.yml", "docker-compose.prod.yml")
+CERTIFICATE_SECONDS = 60
+
+
+def die(message: str) -> NoReturn:
+    sys.exit(f"prod: {message}")
+
+
+def use_production() -> None:
+    """Every Compose command from here on is one of this project."""
+    for name in envfile.names():
+        os.environ.pop(name, None)
+    doctor.COMPOSE += ["--env-file", ENV.name]
+    for file in FILES:
+        doctor.COMPOSE += ["--file", file]
+
+
+def port(env: dict[str, str], name: str, default: int) -> int:
+    """A published port; ends the program where it is none."""
+    value = env.get(name) or str(default)
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > 65535:
+        die(f"{name}={value} in .env.production: expected a port, 1 to 65535")
+    return int(value)
+
+
+def problems(env: dict[str, str]) -> list[str]:
+    """What production can't start with, each with the way out; no secret is shown."""
+    site, minio = env.get("SITE_ADDRESS", ""), env.get("COMPOSE_PROFILES") == "minio"
+    required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"]
+    if minio:
+        required += ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
+    found = production.missing(env, *required)
+    # A name of this machine is for a rehearsal: Caddy then signs its certificate itself.
+    found += production.problems({name: env[name] for name in env if name != "SITE_ADDRESS"})
+    if site and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", site):
+        found.append(f"SITE_ADDRESS={site}: expected a host name, such as drop.example.org")
+    if site and site not in env.get("ALLOWED_HOSTS", site).split(","):
+        found.append(f"ALLOWED_HOSTS does not name {site}, SITE_ADDRESS: leave it blank")
+    if env.get("TRUSTED_PROXIES") != "1":
+        found.append("TRUSTED_PROXIES must be 1: Caddy is the one proxy in front")
+    if not minio and env.get("COMPOSE_PROFILES"):
+        found.append("COMPOSE_PROFILES must be minio, or blank for S3 from outside")
+    if minio and not production.uses_s3(env):
+        found.append("COMPOSE_PROFILES=minio and USE_S3=False: choose one of them")
+    for name in ("AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"):
+        if minio and env.get(name):
+            found.append(f"{name} and COMPOSE_PROFILES=minio: leave one of them blank")
+    return found
+
+
+def in_the_way(env: dict[str, str], info: dict[str, Any]) -> list[str]:
+    """What this machine lacks, and who holds the ports."""
+    compose = doctor.compose_problem()
+    found = [compose] if compose else []
+    compiles = (
+        env.get("COMPOSE_PROFILES") == "minio"
+        and not env.get("MINIO_IMAGE")
+        and not doctor.has_image("s3tasks-minio")
+    )
+    found += doctor.resource_problems(info, compiles)
+    for name, default in (("HTTP_PORT", 80), ("HTTPS_PORT", 443)):
+        number = port(env, name, default)
+        if not doctor.is_free(number) and not doctor.is_ours(number):
+            holder = doctor.holder(number)
+            found.append(f"port {number} is taken by {holder}: set {name} in .env.production")
+    return found
+
+
+def is_served(site: str, https: int) -> bool:
+    """Whether Caddy has a certificate for the name, and the site answers behind it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # this is no visitor
+    ask = f"GET /healthz HTTP/1.1\r\nHost: {site}\r\nConnection: close\r\n\r\n"
+    try:
+        plain = socket.create_connection(("127.0.0.1", https), timeout=5)
+        with plain, context.wrap_socket(plain, server_hostname=site) as line:
+            line.sendall(ask.encode())
+            return line.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> None:
+    """Release, then the rest; ends the program where one is not well."""
+    if up.compose("run", "--rm", "release"):
+        die("release failed, so that nothing else was started or changed")
+    # What ends by itself has done so, with release or before it.
+    lasting = [name for name in services if services[name].get("restart") == "unless-stopped"]
+    # Its return code says little, as in up.py.
+    wait = ("--wait", "--wait-timeout", str(up.WAIT_SECONDS))
+    up.compose("up", "--detach", "--no-build", "--no-deps", *wait, *options, *lasting)
+    bad = up.unwell()
+    if bad:
+        up.compose("logs", "--tail", "20", *{service.split(" ")[0] for service in bad})
+        die(f"not well: {', '.join(bad)}")
+    site, https = env["SITE_ADDRESS"], port(env, "HTTPS_PORT", 443)
+    deadline = time.monotonic() + CERTIFICATE_SECONDS
+    while not is_served(site, https):
+        if time.monotonic() > deadline:
+            up.compose("logs", "--tail", "20", "caddy")
+            die(f"no HTTPS for {site}: does the name lead here, and are both ports open to all?")
+        time.sleep(0.5)
+
+
+def main(arguments: list[str]) -> int:
+    env = envfile.read(ENV)
+    use_production()
+    if arguments and not arguments[0].startswith("-"):
+        os.chdir(doctor.ROOT)
+        os.execvp(doctor.COMPOSE[0], [*doctor.COMPOSE, *arguments])  # noqa: S606  no shell
+    found = problems(env)
+    if found:
+        die("\nprod: ".join([*found, "see .env.production"]))
+    info, reason = doctor.engine()
+    if not info:
+        die(f"it needs a container engine: {reason}")
+    found = in_the_way(env, info)
+    if found:
+        die("\nprod: ".join(found))
+    services = json.loads(up.compose_json("config", "--format", "json"))["services"]
+    up.fetch_images(services)
+    if up.compose("build"):
+        die("the build failed, see above")
+    start(env, services, arguments)
+    https = env.get("HTTPS_PORT")
+    page = f"https://{env['SITE_ADDRESS']}{f':{https}' if https else ''}"
+    rows = [
+        ("My Images", f"{page}/", ""),
+        ("My Files", f"{page}/files/", ""),
+        ("Admin", f"{page}/admin/", ""),
+        ("Flower", f"{page}/flower/", "FLOWER_BASIC_AUTH in .env.production"),
+    ]
+    verbs = "logs", '"exec web python manage.py createsuperuser"', "down"
+    print(table(rows, "   ".join(f"make prod ARGS={verb}" for verb in verbs)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
