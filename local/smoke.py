@@ -42,12 +42,13 @@ def picture(width: int, height: int) -> bytes:
 
 
 class Visitor:
-    """A browser without scripts; it takes any certificate, as the router's is self-signed."""
+    """A browser without scripts; it takes any certificate, as a router's may be self-signed."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, page: str, *, verify: bool = False) -> None:
         self.page, self.token = page, ""
         trusting = ssl.create_default_context()
-        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        if not verify:
+            trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
         self.cookies = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
@@ -125,9 +126,9 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
         time.sleep(0.2)
 
 
-def smoke(page: str, storage: str) -> str:
+def smoke(page: str, storage: str, *, verify: bool = False) -> str:
     """What went well, in a sentence; raises Failed."""
-    visitor = Visitor(page)
+    visitor = Visitor(page, verify=verify)
     text = b"a few words"
     visitor.upload("/", "image", "smoke.png", picture(640, 480), ttl=60)
     visitor.upload("/files/", "file", "smoke.txt", text, ttl=60)
@@ -142,7 +143,7 @@ def smoke(page: str, storage: str) -> str:
     if visitor.ask(visitor.links("/")[0])[0] != 200:
         raise Failed("the image's share link does not work")
 
-    short = Visitor(page)
+    short = Visitor(page, verify=verify)
     short.upload("/files/", "file", "short.txt", text, ttl=5)
     link = short.links("/files/")[0]
     if short.ask(link)[0] != 200:

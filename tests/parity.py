@@ -129,6 +129,7 @@ def differences(root: Path) -> list[str]:
         *entry_scripts(tree),
         *variables(tree),
         *dyno(tree),
+        *server(tree),
         *app_image(tree),
         *flower(tree),
     ]
@@ -267,6 +268,29 @@ def dyno(tree: Tree) -> Iterator[str]:
         for key in ("env_file", "volumes"):
             if service.get(key, True):
                 yield f"{file}: {name} does not reset {key}, so that something of here comes in"
+
+
+def server(tree: Tree) -> Iterator[str]:
+    """The overlay for one server gives all process types the same, and nothing of a developer."""
+    file = "docker-compose.prod.yml"
+    services = tree.services(file)
+    config = tree.heroku.get("setup", {}).get("config", {})
+    for name in tree.commands:
+        service = services.get(name, {})
+        environment = service.get("environment", {})
+        if environment != services["release"]["environment"]:
+            yield f"{file}: {name} gets other variables than release"
+        for variable in environment.keys() - tree.variables:
+            yield f"{file} sets {variable}, which .env.var does not explain"
+        for variable, value in {**config, "RELOAD": "", "DEBUG": ""}.items():
+            if environment.get(variable) != value:
+                yield f"{file}: {name} does not get {variable}={value}, as Heroku's dynos do"
+        if service.get("env_file") != [".env.production"]:
+            yield f"{file}: {name} gets another env file than .env.production"
+        if any(volume.startswith(".") for volume in service.get("volumes", ["."])):
+            yield f"{file}: {name} mounts something of the checkout"
+        if service.get("ports", True) and tree.compose.get(name, {}).get("ports"):
+            yield f"{file}: {name} is published, and only Caddy should be"
 
 
 def service_variables(service: dict[str, Any]) -> set[str]:

@@ -95,6 +95,7 @@ class Stack:
         self.ports = dict(zip(names, free_ports(4), strict=True))
         set_variables(folder / ".env", UPLOAD_RATE=0, **self.ports)
         self.page = f"http://localhost:{self.ports['WEB_PORT']}"
+        self.storage = f"http://127.0.0.1:{self.ports['MINIO_PORT']}"
         self.flower = f"http://localhost:{self.ports['FLOWER_PORT']}"
 
     @property
@@ -148,7 +149,7 @@ class Stack:
         secret = "MINIO_ROOT_PASSWORD" if root else "AWS_SECRET_ACCESS_KEY"
         return boto3.client(
             "s3",
-            endpoint_url=f"http://127.0.0.1:{self.ports['MINIO_PORT']}",
+            endpoint_url=self.storage,
             region_name="us-east-1",
             aws_access_key_id=self.env[name],
             aws_secret_access_key=self.env[secret],
@@ -217,6 +218,7 @@ class Visitor:
     def __init__(self, page: str) -> None:
         self.page = page
         self.session = requests.Session()
+        self.session.headers["Referer"] = f"{page}/"  # which forms are asked for over HTTPS
         self.token = ""
 
     def get(self, path: str = "/") -> requests.Response:

@@ -138,9 +138,11 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
     assert not (machine.tree / "calls").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["addresses", "budget", "deploy", "doctor", "envfile", "production", "up"]
-)
+# What `make local` needs has the venv already.
+BEFORE_THE_VENV = {file.stem for file in (ROOT / "local").glob("*.py")} - {"run", "servers"}
+
+
+@pytest.mark.parametrize("name", sorted(BEFORE_THE_VENV))
 def test_what_runs_before_the_venv_is_python_3_8(name: str) -> None:
     source = (ROOT / "local" / f"{name}.py").read_text()
 
@@ -415,6 +417,120 @@ def test_up_names_the_service_that_is_not_well(machine: Machine) -> None:
     assert code != 0
     assert "not well: worker (restarting)" in text
     assert "compose logs --tail 20 worker" in (machine.tree / "calls").read_text()
+
+
+# --- prod ---------------------------------------------------------------------------------------
+
+PROD = "compose --env-file .env.production --file docker-compose.yml --file docker-compose.prod.yml"
+OUTSIDE = {
+    "SITE_ADDRESS": "drop.example.org",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "hidden-away",
+    "AWS_STORAGE_BUCKET_NAME": "drop-uploads",
+}
+
+
+def prod(machine: Machine, *arguments: str, **values: str) -> tuple[int, str, str]:
+    """`make prod` with these values: the return code, what it printed, and docker's calls."""
+    machine.make(".env.production")
+    file = machine.tree / ".env.production"
+    # Two ports that nobody holds, and that a server would not have.
+    ports = {"HTTP_PORT": str(machine.ports[0]), "HTTPS_PORT": str(machine.ports[1])}
+    for name, value in {**OUTSIDE, **ports, **values}.items():
+        file.write_text(re.sub(rf"(?m)^{name}=.*", f"{name}={value}", file.read_text()))
+    code, text = machine.make("prod", *arguments)
+    calls = machine.tree / "calls"
+    return code, text, calls.read_text() if calls.exists() else ""
+
+
+def test_prod_names_all_that_is_missing_and_starts_nothing(machine: Machine) -> None:
+    machine.docker()
+    missing = [*OUTSIDE, "SECRET_KEY", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"]
+
+    code, text, calls = prod(machine, **dict.fromkeys(missing, ""))
+
+    assert code != 0
+    for name in missing:
+        assert f"prod: {name} is missing: " in text
+    assert "compose" not in calls
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"SITE_ADDRESS": "https://drop.example.org/"}, "expected a host name"),
+        ({"DEBUG": "True"}, "DEBUG is on"),
+        ({"SETTINGS_MODULE_PATH": "s3tasks.settings.development"}, "is development's"),
+        ({"TRUSTED_PROXIES": "0"}, "TRUSTED_PROXIES must be 1"),
+        ({"ALLOWED_HOSTS": "other.example.org"}, "ALLOWED_HOSTS does not name drop.example.org"),
+        ({"AWS_S3_ENDPOINT_URL": "http://localhost:9000"}, "which only this machine can reach"),
+        ({"COMPOSE_PROFILES": "other"}, "COMPOSE_PROFILES must be minio, or blank"),
+        ({"COMPOSE_PROFILES": "minio", "USE_S3": "False"}, "choose one of them"),
+        ({"COMPOSE_PROFILES": "minio", "MINIO_ROOT_PASSWORD": ""}, "MINIO_ROOT_PASSWORD is miss"),
+        (
+            {"COMPOSE_PROFILES": "minio", "AWS_S3_ENDPOINT_URL": "https://s3.example.net"},
+            "AWS_S3_ENDPOINT_URL and COMPOSE_PROFILES=minio",
+        ),
+        ({"HTTPS_PORT": "none"}, "HTTPS_PORT=none in .env.production: expected a port"),
+    ],
+)
+def test_prod_refuses_what_would_not_work(
+    machine: Machine, values: dict[str, str], said: str
+) -> None:
+    machine.docker()
+
+    code, text, calls = prod(machine, **values)
+
+    assert code != 0
+    assert said in text
+    assert "hidden-away" not in text
+    assert " run " not in calls
+    assert " up " not in calls
+
+
+def test_prod_names_who_holds_a_port(machine: Machine, taken: int) -> None:
+    machine.docker()
+
+    code, text, _ = prod(machine, HTTPS_PORT=str(taken))
+
+    assert code != 0
+    assert f"port {taken} is taken by " in text
+    assert "set HTTPS_PORT in .env.production" in text
+
+
+def test_prod_starts_nothing_where_release_fails(machine: Machine) -> None:
+    machine.docker({f"{PROD} config": services(machine.tree), f"{PROD} run --rm release": "exit 1"})
+
+    code, text, calls = prod(machine)
+
+    assert code != 0
+    assert "prod: release failed, so that nothing else was started or changed" in text
+    assert " run --rm release" in calls
+    assert " up " not in calls
+
+
+def test_prod_gives_options_to_up_and_words_to_compose(machine: Machine) -> None:
+    unwell = json.dumps({"Service": "web", "State": "restarting"})
+    machine.docker({f"{PROD} config": services(machine.tree), f"{PROD} ps": f"echo '{unwell}'"})
+
+    code, text, calls = prod(machine, "ARGS=--scale web=3")
+    assert code != 0
+    assert "prod: not well: web (restarting)" in text
+    assert re.search(rf"(?m)^{PROD} up --detach .*--scale web=3", calls)
+
+    _, _, calls = prod(machine, "ARGS=logs --follow worker")
+    assert calls.splitlines()[-1] == f"{PROD} logs --follow worker"
+
+
+def test_prod_reads_neither_env_nor_the_shell(machine: Machine) -> None:
+    machine.docker()
+    machine.docker({"compose": 'echo "site: $SITE_ADDRESS$POSTGRES_PASSWORD."'})
+    (machine.tree / ".env").unlink()
+
+    code, text, _ = prod(machine, "ARGS=ps", "SITE_ADDRESS=of-the-shell", "POSTGRES_PASSWORD=its")
+
+    assert (code, text) == (0, "site: .\n")
+    assert not (machine.tree / ".env").exists()
 
 
 # --- .venv, clean, manage -----------------------------------------------------------------------

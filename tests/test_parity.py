@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FILES = (
     "heroku.yml",
     "docker-compose.yml",
+    "docker-compose.prod.yml",
     "local/Procfile",
     ".env.var",
     "services/app/Dockerfile",
@@ -71,6 +72,17 @@ CHANGES = [
         "  beat:\n    command: bin/web\n",
         "`bin/web` in compose/dyno",
     ),
+    (
+        "docker-compose.prod.yml",
+        "  worker:\n",
+        "  worker:\n    command: bin/web\n",
+        "worker is `bin/web` in docker-compose.prod.yml",
+    ),
+    ("docker-compose.prod.yml", "settings.production", "settings.development", "SETTINGS_MODULE"),
+    ("docker-compose.prod.yml", 'RELOAD: ""', 'RELOAD: "1"', "does not get RELOAD="),
+    ("docker-compose.prod.yml", "env_file: !override [.env.production]", "", "another env file"),
+    ("docker-compose.prod.yml", '["media:/srv/media"]', "[./services/app:/srv/app]", "checkout"),
+    ("docker-compose.prod.yml", "    ports: !reset []\n", "", "web is published"),
     # heroku.yml in another shape than the documented one.
     ("heroku.yml", '"1"', "1", "TRUSTED_PROXIES must be a string"),
     ("heroku.yml", "release:\n", "releases:\n", "releases, which Heroku does not know"),
