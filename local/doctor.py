@@ -27,6 +27,7 @@ import envfile
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = shlex.split(os.environ.get("COMPOSE") or "docker compose")
+PROJECT = os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks"
 ENGINE = COMPOSE[0] if COMPOSE[0] in ("docker", "podman", "nerdctl") else "docker"
 COMPOSE_MINIMUM = (2, 24)  # the first that takes `!reset` and `env_file` with `required`
 GIB = 1024**3
@@ -80,6 +81,11 @@ def compose_problem() -> str | None:
 
 def has_image(name: str) -> bool:
     return output(ENGINE, "image", "inspect", name)[0] == 0
+
+
+def compiles_minio(env: dict[str, str], project: str = PROJECT) -> bool:
+    """Whether a build has MinIO to compile, which takes minutes and room."""
+    return not env.get("MINIO_IMAGE") and not has_image(f"{project}-minio")
 
 
 def is_free(port: int) -> bool:
@@ -171,8 +177,7 @@ def check(env: dict[str, str], info: dict[str, Any]) -> list[str]:
     compose = compose_problem()
     if compose:
         found.append(compose)
-    compile_minio = not env.get("MINIO_IMAGE") and not has_image("s3tasks-minio")
-    found += resource_problems(info, compile_minio)
+    found += resource_problems(info, compiles_minio(env))
     connections = budget.compose_problem(env)
     if connections:
         found.append(connections)

@@ -26,6 +26,7 @@ import up
 from addresses import table
 
 ENV = doctor.ROOT / ".env.production"
+PROJECT = os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks-prod"
 FILES = ("docker-compose.yml", "docker-compose.prod.yml")
 CERTIFICATE_SECONDS = 60
 
@@ -80,11 +81,7 @@ def in_the_way(env: dict[str, str], info: dict[str, Any]) -> list[str]:
     """What this machine lacks, and who holds the ports."""
     compose = doctor.compose_problem()
     found = [compose] if compose else []
-    compiles = (
-        env.get("COMPOSE_PROFILES") == "minio"
-        and not env.get("MINIO_IMAGE")
-        and not doctor.has_image("s3tasks-minio")
-    )
+    compiles = env.get("COMPOSE_PROFILES") == "minio" and doctor.compiles_minio(env, PROJECT)
     found += doctor.resource_problems(info, compiles)
     for name, default in (("HTTP_PORT", 80), ("HTTPS_PORT", 443)):
         number = port(env, name, default)

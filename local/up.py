@@ -111,7 +111,7 @@ def main() -> int:
         die("\nup: ".join(problems))
     services = json.loads(compose_json("config", "--format", "json"))["services"]
     fetch_images(services)
-    if not env.get("MINIO_IMAGE") and not doctor.has_image("s3tasks-minio"):
+    if doctor.compiles_minio(env):
         print("up: MinIO is compiled once, which takes minutes: 5 on two cores", flush=True)
     if compose("build"):
         die("the build failed, see above; `make local` runs the stack without containers")

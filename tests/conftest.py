@@ -21,7 +21,9 @@ def running_stack(tmp_path_factory):
         yield stack
     finally:
         stack.run("docker", "compose", "down", "--volumes", check=False)
-        images = [f"{stack.project}-{name}" for name in ("app", "flower", "minio-bootstrap")]
+        images = [
+            f"{stack.project}-{name}" for name in ("app", "flower", "minio", "minio-bootstrap")
+        ]
         stack.run("docker", "image", "rm", *images, check=False)
 
 

@@ -19,7 +19,7 @@ def tree(tmp_path_factory):
     folder = copy_tree(tmp_path_factory.mktemp("dyno"))
     project = f"s3tasks-test-{uuid.uuid4().hex[:8]}"
     yield folder, without_decouple_files(COMPOSE_PROJECT_NAME=project)
-    images = [f"{project}-dyno-{name}" for name in ("app", "flower", "minio-bootstrap")]
+    images = [f"{project}-dyno-{name}" for name in ("app", "flower", "minio", "minio-bootstrap")]
     subprocess.run(["docker", "image", "rm", *images], capture_output=True)
 
 

@@ -149,7 +149,8 @@ def server(tmp_path_factory):
             yield server
     finally:
         server.prod("down --volumes")
-        images = [f"{server.project}-{n}" for n in ("app", "flower", "minio-bootstrap", "caddy")]
+        names = ("app", "flower", "minio", "minio-bootstrap", "caddy")
+        images = [f"{server.project}-{name}" for name in names]
         server.run("docker", "image", "rm", *images, check=False)
 
 
