@@ -255,11 +255,13 @@ def set_up_bucket(variables: dict[str, str]) -> None:
     # Nothing of `.env` may come in: what is not set here is blank. Nothing connects to the two.
     unused = {"DATABASE_URL": "postgres://unused", "REDIS_URL": "redis://unused"}
     blank = dict.fromkeys(envfile.names(), "")
+    # The shell's, where it is another project's, would win.
+    django = {"DJANGO_SETTINGS_MODULE": variables["SETTINGS_MODULE_PATH"]}
     python = os.path.join(os.environ.get("VENV") or ".venv", "bin", "python")
     run(["local/venv.sh"])
     run(
         [python, "services/app/manage.py", "setup_bucket"],
-        env={**os.environ, **blank, **variables, **unused, **keys},
+        env={**os.environ, **blank, **variables, **unused, **django, **keys},
     )
 
 

@@ -630,6 +630,7 @@ def test_the_bucket_command_needs_nothing_but_the_bucket(
     monkeypatch.setattr(deploy, "run", lambda command, env=None: ran.append((command, env)))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "deployer")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "deploys")
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "another.project")
     boto3.client("s3", endpoint_url=s3, region_name="us-east-1").create_bucket(Bucket="drop")
 
     deploy.set_up_bucket(
