@@ -280,7 +280,7 @@ def server(tree: Tree) -> Iterator[str]:
         environment = service.get("environment", {})
         if environment != services["release"]["environment"]:
             yield f"{file}: {name} gets other variables than release"
-        for variable in environment.keys() - tree.variables:
+        for variable in environment.keys() - tree.variables - {"TMPDIR"}:  # the system's
             yield f"{file} sets {variable}, which .env.var does not explain"
         for variable, value in {**config, "RELOAD": "", "DEBUG": ""}.items():
             if environment.get(variable) != value:

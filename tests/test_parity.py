@@ -81,7 +81,7 @@ CHANGES = [
     ("docker-compose.prod.yml", "settings.production", "settings.development", "SETTINGS_MODULE"),
     ("docker-compose.prod.yml", 'RELOAD: ""', 'RELOAD: "1"', "does not get RELOAD="),
     ("docker-compose.prod.yml", "env_file: !override [.env.production]", "", "another env file"),
-    ("docker-compose.prod.yml", '["media:/srv/media"]', "[./services/app:/srv/app]", "checkout"),
+    ("docker-compose.prod.yml", "media:/srv/media", "./services/app:/srv/app", "checkout"),
     ("docker-compose.prod.yml", "    ports: !reset []\n", "", "web is published"),
     # heroku.yml in another shape than the documented one.
     ("heroku.yml", '"1"', "1", "TRUSTED_PROXIES must be a string"),
