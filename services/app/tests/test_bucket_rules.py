@@ -76,7 +76,9 @@ def test_rules_of_others_stay(s3):
         "Filter": {"Prefix": "logs/"},
         "Expiration": {"Days": 9},
     }
-    bucket_rules.put_lifecycle(s3, [rule])
+    s3.client.put_bucket_lifecycle_configuration(
+        Bucket=s3.bucket, LifecycleConfiguration={"Rules": [rule]}
+    )
     run("setup_bucket", "--origin", "https://a.example")
     assert "logs" in {r["ID"] for r in bucket_rules.lifecycle_rules(s3)}
 

@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
 from django.conf import settings
 
 from uploads.errors import StorageUnavailable
 from uploads.models import OWNERS
 from uploads.storage import S3
-from uploads.storage.s3 import answering
+from uploads.storage.rules import (
+    cors_rules,
+    keeps_versions,
+    lifecycle_rules,
+    put_cors,
+    put_lifecycle,
+    region_of,
+)
 
 DAY = 24 * 60 * 60  # seconds
 OURS = "s3tasks-"  # how the ids of our rules begin; others in the bucket stay
@@ -70,17 +76,10 @@ def set_cors(s3: S3, allowed: list[str]) -> Iterator[str]:
         "MaxAgeSeconds": 3600,
     }
     others = [r for r in cors_rules(s3) if not r.get("ID", "").startswith(OURS)]
-    with answering():
-        try:
-            s3.client.put_bucket_cors(
-                Bucket=s3.bucket, CORSConfiguration={"CORSRules": [*others, rule]}
-            )
-        except ClientError as error:
-            if not is_unknown(error):
-                raise
-            yield "CORS: this server knows it for all buckets only; set it there."
-            return
-    yield f"CORS: {', '.join(allowed)} may send uploads."
+    if put_cors(s3, [*others, rule]):
+        yield f"CORS: {', '.join(allowed)} may send uploads."
+    else:
+        yield "CORS: this server knows it for all buckets only; set it there."
 
 
 def set_lifecycle(s3: S3) -> Iterator[str]:
@@ -101,22 +100,9 @@ def set_lifecycle(s3: S3) -> Iterator[str]:
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days()},
     }
     others = [r for r in lifecycle_rules(s3) if not r.get("ID", "").startswith(OURS)]
-    with answering():
-        try:
-            put_lifecycle(s3, [*others, *expirations, abort])
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in {400, 501}:
-                raise
-            put_lifecycle(s3, [*others, *expirations])
-            yield "Lifecycle: this server takes no rule that aborts multipart uploads."
+    if not put_lifecycle(s3, [*others, *expirations], optional=abort):
+        yield "Lifecycle: this server takes no rule that aborts multipart uploads."
     yield f"Lifecycle: uploads go after {days()} days at the latest."
-
-
-def put_lifecycle(s3: S3, rules: list[dict[str, Any]]) -> None:
-    """Replace the bucket's rules."""
-    s3.client.put_bucket_lifecycle_configuration(
-        Bucket=s3.bucket, LifecycleConfiguration={"Rules": rules}
-    )
 
 
 # --- Verify ---------------------------------------------------------------------------------------
@@ -197,49 +183,6 @@ def try_out(s3: S3) -> Iterator[Finding]:
         yield Finding(f"The app may not empty the bucket: {problem}", fatal=True)
 
 
-def keeps_versions(s3: S3) -> bool:
-    """Whether a deleted object would stay readable as an old version."""
-    with answering():
-        return bool(s3.client.get_bucket_versioning(Bucket=s3.bucket).get("Status") == "Enabled")
-
-
-def region_of(s3: S3) -> str:
-    """Where the bucket is."""
-    with answering():
-        found = s3.client.get_bucket_location(Bucket=s3.bucket)["LocationConstraint"]
-    return str(found or "us-east-1")
-
-
-def cors_rules(s3: S3) -> list[dict[str, Any]]:
-    """The bucket's CORS rules; none where it has none, or the server knows none for a bucket."""
-    with answering():
-        try:
-            rules: list[dict[str, Any]] = s3.client.get_bucket_cors(Bucket=s3.bucket)["CORSRules"]
-        except ClientError as error:
-            if is_unknown(error) or error.response["Error"]["Code"] == "NoSuchCORSConfiguration":
-                return []
-            raise
-    return rules
-
-
-def lifecycle_rules(s3: S3) -> list[dict[str, Any]]:
-    """The bucket's lifecycle rules."""
-    with answering():
-        try:
-            answer = s3.client.get_bucket_lifecycle_configuration(Bucket=s3.bucket)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchLifecycleConfiguration":
-                return []
-            raise
-    rules: list[dict[str, Any]] = answer["Rules"]
-    return rules
-
-
 def prefix_of(rule: dict[str, Any]) -> str:
     """Which keys a lifecycle rule is about."""
     return str(rule.get("Filter", {}).get("Prefix", rule.get("Prefix", "")))
-
-
-def is_unknown(error: ClientError) -> bool:
-    """Whether the server does not know the call at all."""
-    return error.response["Error"]["Code"] in {"NotImplemented", "MethodNotAllowed"}
