@@ -54,7 +54,7 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
     except UploadError as error:
         body.drain()
         return line_of(error)
-    link = request.build_absolute_uri(reverse("file-link", args=[upload.token]))
+    link = request.build_absolute_uri(upload.get_absolute_url())
     deletion = request.build_absolute_uri(reverse("deletion", args=[deletion_secret(upload)]))
     headers = {"X-Url-Delete": deletion, "Cache-Control": "no-store", "Location": link}
     return HttpResponse(f"{link}\n", content_type=TEXT, status=201, headers=headers)

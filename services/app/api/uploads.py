@@ -4,7 +4,6 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from ninja import Body, Router, Status
 
@@ -139,5 +138,4 @@ def share_link(request: HttpRequest, upload: Upload) -> str | None:
     """The address to give to others; None where there is nothing to show."""
     if upload.state not in {State.CHECKING, State.READY}:
         return None
-    name = "image-link" if upload.kind == Kind.IMAGE else "file-link"
-    return request.build_absolute_uri(reverse(name, args=[upload.token]))
+    return request.build_absolute_uri(upload.get_absolute_url())

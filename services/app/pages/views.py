@@ -7,7 +7,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.cache import patch_cache_control
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -19,7 +18,7 @@ from pages.base import PageView, VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
 from uploads import lifecycle, limits
 from uploads.errors import UploadError, UploadNotFound
-from uploads.links import follow_link
+from uploads.links import find_shared, follow_link
 from uploads.models import Kind, State, Upload
 from uploads.presence import page_check
 from uploads.rate import check_rate
@@ -27,7 +26,6 @@ from uploads.storage import Method
 
 # The names of their addresses.
 PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}
-LINKS = {Kind.IMAGE: "image-link", Kind.FILE: "file-link"}
 
 
 class UploadsPage(VisitorView):
@@ -161,13 +159,11 @@ class QrCode(View):
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         """The code, which the browser may keep for as long as the upload lives."""
-        found = Upload.objects.live().with_seconds_left().filter(token=token, kind=self.kind)
-        upload = found.first()
-        if upload is None:
-            return errors.answer(
-                request, UploadNotFound(_("This link has expired, or it never existed."))
-            )
-        link = request.build_absolute_uri(reverse(LINKS[self.kind], args=[token]))
+        try:
+            upload = find_shared(token=token, kind=self.kind)
+        except UploadNotFound as error:
+            return errors.answer(request, error)
+        link = request.build_absolute_uri(upload.get_absolute_url())
         response = HttpResponse(qr.svg(link), content_type="image/svg+xml")
         patch_cache_control(response, private=True, max_age=int(upload.seconds_left))
         return response

@@ -29,6 +29,7 @@ class UploadAdmin(ReadOnly):
     search_fields = ["token", "filename", "name"]
     search_help_text = gettext_lazy("A link as it was shared, or a part of a name.")
     ordering = ["-created_at"]
+    view_on_site = False  # the link is the visitor's
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Upload], search_term: str

@@ -22,14 +22,20 @@ PICTURE_LIFE = 5 * 60  # seconds
 REMEMBERED_MAX = 10_000  # addresses
 
 
-def follow_link(*, token: str, kind: Kind, method: Method = "GET") -> str:
-    """The signed address behind a share link: an image is shown, a file downloaded.
-
-    Raises UploadNotFound where it is expired or unknown, StillChecking while an image is not safe.
-    """
+def find_shared(*, token: str, kind: Kind) -> Upload:
+    """The upload behind a share link; raises UploadNotFound where it is expired or unknown."""
     upload = Upload.objects.live().with_seconds_left().filter(token=token, kind=kind).first()
     if upload is None or upload.state == State.REJECTED or upload.seconds_left < 1:
         raise UploadNotFound(_("This link has expired, or it never existed."))
+    return upload
+
+
+def follow_link(*, token: str, kind: Kind, method: Method = "GET") -> str:
+    """The signed address behind a share link: an image is shown, a file downloaded.
+
+    Raises UploadNotFound, or StillChecking while an image is not safe.
+    """
+    upload = find_shared(token=token, kind=kind)
     if upload.state == State.CHECKING:
         raise StillChecking(_("This image is still being checked."))
     return storage().url(

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Extract, Now
 from django.template.defaultfilters import floatformat
+from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 # A moment: an expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
@@ -161,6 +162,10 @@ class Upload(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id} ({self.state})"
+
+    def get_absolute_url(self) -> str:
+        """The path of its share link, whose name is the kind's."""
+        return reverse(f"{self.kind}-link", args=[self.token])
 
     @property
     def reason_sentence(self) -> str:

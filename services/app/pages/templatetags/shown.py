@@ -2,12 +2,11 @@
 
 from django import template
 from django.template import Context
-from django.urls import reverse
 
 from pages import wording
 from uploads import limits
 from uploads.links import pictures
-from uploads.models import Kind, Upload
+from uploads.models import Upload
 
 register = template.Library()
 register.filter(wording.duration)
@@ -24,6 +23,5 @@ def thumbnail_url(upload: Upload) -> str | None:
 @register.simple_tag(takes_context=True)
 def share_link(context: Context, upload: Upload) -> str:
     """The address to give to others."""
-    name = "image-link" if upload.kind == Kind.IMAGE else "file-link"
-    address: str = context["request"].build_absolute_uri(reverse(name, args=[upload.token]))
+    address: str = context["request"].build_absolute_uri(upload.get_absolute_url())
     return address
