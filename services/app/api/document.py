@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.openapi.docs import DocsBase
@@ -83,6 +84,12 @@ def answer_upload_error(request: HttpRequest, error: UploadError) -> HttpRespons
 def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     """What django-ninja refused."""
     return problem(error.status_code, str(error))
+
+
+@api.exception_handler(UnreadablePostError)
+def answer_unreadable(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
+    """What did not come to its end."""
+    return problem(400, _("The connection was cut. Nothing was stored."))
 
 
 @api.exception_handler(ValidationError)
