@@ -1,4 +1,4 @@
-"""`make dyno`: the app under a dyno's rules: smoke flow, a burst of uploads, shutdown, verdict.
+"""`make dyno`: the app under a dyno's rules: smoke flow, a minute of uploads, shutdown, verdict.
 
     python3 local/dyno.py
 
@@ -8,27 +8,52 @@ where all went well. Python 3.8 and its standard library.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import random
 import socket
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import NoReturn
 
 import doctor
 import envfile
 import up
-from smoke import Failed, Visitor, picture, smoke
+import usage
+from load import THREADS, Load
+from smoke import smoke, wait_for
+from visitor import Connections, Failed, Visitor
 
 PROJECT = (os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks") + "-dyno"
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
 CONNECTIONS = 20  # Redis's and Postgres's on the small plans
 DYNO_MIB = 512
-BURST_SECONDS, BURST_CLIENTS = 8, 24
+RATE, LOAD_SECONDS = 20, 60  # uploads a second
 PROCESSES = ("web", "worker", "beat", "flower")
+
+# 90 kB: colours that flow, and a sensor's noise.
+PHOTO = """
+import sys, pyvips
+colours = pyvips.Image.perlin(640, 480, cell_size=160) * 80 + 128
+bands = [colours + pyvips.Image.gaussnoise(640, 480, sigma=14) - 128 for _ in range(3)]
+photo = bands[0].bandjoin(bands[1:]).cast("uchar").copy(interpretation="srgb")
+sys.stdout.buffer.write(photo.jpegsave_buffer(Q=85))
+"""
+# Somebody who looks around: a connection to Postgres, and one to Redis.
+SHELL = """
+import time
+from uploads.models import Upload
+from uploads.tasks import reconcile
+print(Upload.objects.count())
+reconcile.delay()
+time.sleep(5)
+"""
 
 
 def say(text: str) -> None:
@@ -48,55 +73,27 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def choose() -> dict[str, int]:
+def choose() -> dict[str, str]:
     """What Heroku draws, and the ports on this machine: into the environment, for Compose."""
     web, flower, minio, console = free_ports(4)
     chosen = {
-        "DYNO_UID": random.randrange(10_000, 60_000),  # noqa: S311  no secret
-        "DYNO_PORT": random.randrange(3_000, 60_000),  # noqa: S311
-        "WEB_PORT": web,
-        "FLOWER_PORT": flower,
-        "MINIO_PORT": minio,
-        "MINIO_CONSOLE_PORT": console,
+        "COMPOSE_PROJECT_NAME": PROJECT,
+        "COMPOSE_FILE": "docker-compose.yml:compose/dyno.yml",
+        "COMPOSE_PATH_SEPARATOR": ":",
+        "DYNO_UID": str(random.randrange(10_000, 60_000)),  # noqa: S311  no secret
+        "DYNO_PORT": str(random.randrange(3_000, 60_000)),  # noqa: S311
+        "WEB_PORT": str(web),
+        "FLOWER_PORT": str(flower),
+        "MINIO_PORT": str(minio),
+        "MINIO_CONSOLE_PORT": str(console),
     }
-    os.environ.update({name: str(value) for name, value in chosen.items()})
+    os.environ.update(chosen)
     return chosen
 
 
 def compose(*arguments: str) -> int:
     """The return code; what Compose has to say of each container is left out."""
     return up.compose("--progress", "quiet", *arguments)
-
-
-def inside(service: str, *command: str) -> str:
-    """What a command says in a service's container; blank where it fails."""
-    code, text = doctor.output(*doctor.COMPOSE, "exec", "-T", service, *command)
-    return text if code == 0 else ""
-
-
-def connections(password: str) -> dict[str, int]:
-    """The connections to Redis and Postgres at this moment, but for those that count."""
-    clients = inside(
-        "redis", "redis-cli", "--tls", "--insecure", "--no-auth-warning", "-a", password,
-        "client", "list",
-    )  # fmt: skip
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    backends = inside("postgres", "psql", "-U", "s3tasks", "-tAc", asked)
-    redis = sum("cmd=client" not in line for line in clients.splitlines() if "addr=" in line)
-    return {"Redis": redis, "Postgres": int(backends or 1) - 1}
-
-
-def memory() -> dict[str, float]:
-    """MiB that each process type uses."""
-    used = {}
-    names = [f"{PROJECT}-{name}-1" for name in PROCESSES]
-    shape = "{{.Name}} {{.MemUsage}}"
-    code, text = doctor.output(doctor.ENGINE, "stats", "--no-stream", "--format", shape, *names)
-    for line in text.splitlines() if code == 0 else []:
-        name, amount = line.split()[:2]
-        unit = 1024 if "GiB" in amount else 1
-        used[name.split("-")[-2]] = float(amount.rstrip("GKMiB")) * unit
-    return used
 
 
 def boot(env: dict[str, str], page: str) -> None:
@@ -118,33 +115,79 @@ def boot(env: dict[str, str], page: str) -> None:
     )
 
 
-def burst(page: str, password: str) -> None:
-    """Uploads from many visitors at once; what they take of connections and memory."""
-    most: dict[str, int] = {"Redis": 0, "Postgres": 0}
-    deadline = time.monotonic() + BURST_SECONDS
-    photo = picture(640, 480)
+def one_off(*command: str) -> bytes:
+    """What a one-off dyno prints; raises Failed."""
+    done = subprocess.run(
+        [*doctor.COMPOSE, "--progress", "quiet", "run", "--rm", "--no-deps", "-T", "release"]
+        + list(command),
+        cwd=str(doctor.ROOT),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
+    if done.returncode:
+        raise Failed(f"`{command[0]}` in a one-off dyno fails: {done.stderr.decode()}")
+    return done.stdout
 
-    def upload() -> int:
-        visitor, done = Visitor(page), 0
-        while time.monotonic() < deadline:
-            if done % 2:
-                visitor.upload("/files/", "file", "a.txt", b"text", ttl=30)
-            else:
-                visitor.upload("/", "image", "a.png", photo, ttl=30)
-            done += 1
-        return done
 
-    with ThreadPoolExecutor(BURST_CLIENTS) as pool:
-        uploads = [pool.submit(upload) for _ in range(BURST_CLIENTS)]
-        while time.monotonic() < deadline:
-            for name, count in connections(password).items():
-                most[name] = max(most[name], count)
-        used = memory()
-        total = sum(each.result() for each in uploads)
-    say(f"{total} uploads in {BURST_SECONDS} s from {BURST_CLIENTS} visitors")
-    counts = ", ".join(f"{name} {count} of {CONNECTIONS}" for name, count in most.items())
-    say(f"connections at the most: {counts}")
-    say("memory: " + ", ".join(f"{n} {mib:.0f} MiB" for n, mib in used.items()) + f" of {DYNO_MIB}")
+def minute(page: str, photo: bytes) -> None:
+    """Uploads at the rate that a small dyno must carry, and the time until all of it is done."""
+    load = Load(page, photo, count=RATE * LOAD_SECONDS, rate=RATE, ttl=LOAD_SECONDS).run()
+    if load.failed:
+        raise Failed(f"of {load.count} uploads failed: {dict(load.failed)}")
+    say(
+        f"{load.count} uploads within {load.seconds:.1f} s, {load.count / load.seconds:.1f} a"
+        f" second of {RATE}; answered after {load.after(0.5):.2f} s (half of them),"
+        f" {load.after(0.95):.2f} s (95 %), {load.after(1):.2f} s (all)"
+    )
+    waiting, start = usage.waiting_images(), time.monotonic()
+    wait_for(lambda: not usage.waiting_images(), LOAD_SECONDS, "the worker has made all images")
+    seconds = time.monotonic() - start
+    say(f"{waiting} images were not made safe yet then, none {seconds:.1f} s later")
+
+
+def everything(page: str, photo: bytes, flower: Callable[[], object]) -> None:
+    """More uploads at once than web has threads, while an operator releases, looks around, and has
+    Flower's page open."""
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [
+            pool.submit(one_off, "bin/release"),
+            pool.submit(one_off, "python", "manage.py", "shell", "-c", SHELL),
+        ]
+        while not all(job.done() for job in jobs):
+            asked = Thread(target=flower)
+            asked.start()
+            load = Load(page, photo, count=THREADS, rate=1000, ttl=LOAD_SECONDS).run()
+            asked.join()
+            if load.failed:
+                raise Failed(f"of {load.count} uploads at once failed: {dict(load.failed)}")
+        for job in jobs:
+            job.result()
+
+
+def load(page: str, env: dict[str, str], flower: str) -> None:
+    """The uploads of a minute, then everything at once, and what both took."""
+    photo = one_off("python", "-c", PHOTO)
+    password = env["POSTGRES_PASSWORD"]
+    login = base64.b64encode(env["FLOWER_BASIC_AUTH"].encode()).decode()
+    headers = {"Authorization": f"Basic {login}"}
+
+    def ask_flower() -> None:
+        Connections().ask("GET", f"{flower}/api/workers?refresh=1", None, headers)
+
+    with usage.Counter(password) as counter:
+        minute(page, photo)
+        everything(page, photo, ask_flower)
+    most = ", ".join(f"{name} {count} of {CONNECTIONS}" for name, count in counter.most.items())
+    say(f"connections at the most, a release and a shell among them: {most}")
+    for name, count in usage.turned_away(password).items():
+        if count:
+            raise Failed(f"{name} turned {count} connections away: more than {CONNECTIONS}")
+    peaks = {name: usage.memory_peak(name) for name in PROCESSES}
+    used = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in peaks.items())
+    say(f"memory at the most: {used} of {DYNO_MIB}")
+    ended = [name for name in PROCESSES if usage.has_ended(name)]
+    if ended:
+        raise Failed(f"{', '.join(ended)} ended under load, perhaps for want of memory")
 
 
 def stop() -> None:
@@ -163,8 +206,6 @@ def main() -> int:
     if not info:
         die(f"it needs a container engine: {reason}")
     chosen = choose()
-    os.environ["COMPOSE_PROJECT_NAME"] = PROJECT
-    doctor.COMPOSE += ["--file", "docker-compose.yml", "--file", "compose/dyno.yml"]
     page = f"https://localhost:{chosen['WEB_PORT']}"
     compose("down", "--volumes", "--remove-orphans")  # what a killed run left
     up.fetch_images(json.loads(up.compose_json("config", "--format", "json"))["services"])
@@ -174,9 +215,11 @@ def main() -> int:
     try:
         boot(env, page)
         say(smoke(page, f"http://localhost:{chosen['MINIO_PORT']}"))
-        burst(page, env["POSTGRES_PASSWORD"])
+        load(page, env, f"http://localhost:{chosen['FLOWER_PORT']}")
         if os.environ.get("KEEP"):
             say(f"it stays up at {page}; `docker compose --project-name {PROJECT} down -v` ends it")
+            values = " ".join(f"{name}={value}" for name, value in chosen.items())
+            say(f"for `docker compose` here: export {values}")
         else:
             stop()
     except Failed as failure:

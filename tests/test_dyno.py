@@ -39,9 +39,8 @@ def test_it_boots_serves_fits_and_stops(tree):
     assert float(boot.group(1)) < 60
     counts = re.findall(r"(Redis|Postgres) (\d+) of 20", said)
     assert {name for name, _ in counts} == {"Redis", "Postgres"}
-    # Room for a release and for a shell.
-    assert all(0 < int(count) <= PLAN - 2 for _, count in counts), said
-    memory = re.findall(r"(\w+) (\d+) MiB", said.split("memory: ")[1])
+    assert all(0 < int(count) <= PLAN for _, count in counts), said
+    memory = re.findall(r"(\w+) (\d+) MiB", said.split("memory at the most: ")[1])
     assert {"web", "worker", "beat"} <= {name for name, mib in memory if 0 < int(mib) < 512}
 
 

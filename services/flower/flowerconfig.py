@@ -8,8 +8,8 @@ read_only = True
 # The result is what a task did: its counts.
 tasks_columns = "name,state,result,received,runtime,worker,uuid"
 max_tasks = 5000
-# It asks each worker eight things at once, every one over connections of its own: two at a time, or
-# that alone is what Heroku's small Redis admits (20).
+# It asks the workers eight things at once, every one over connections of its own: one at a time, or
+# they are more than Heroku's small Redis admits (20).
 Flower.max_workers = 1
 # It waits this long for every one of these answers, in ms; a worker answers within 50.
 inspect_timeout = 250.0
