@@ -35,6 +35,9 @@ STOP_SECONDS = 30  # then Heroku sends SIGKILL
 CONNECTIONS = 20  # Redis's and Postgres's on the small plans
 DYNO_MIB = 512
 RATE, LOAD_SECONDS = 20, 60  # uploads a second
+# In seconds: files also go meanwhile, images live until they have been made safe.
+TTL = {"image": 600, "file": 20}
+MADE_SECONDS = 120  # on a machine that is busy otherwise
 PROCESSES = ("web", "worker", "beat", "flower")
 
 # 90 kB: colours that flow, and a sensor's noise.
@@ -131,7 +134,7 @@ def one_off(*command: str) -> bytes:
 
 def minute(page: str, photo: bytes) -> None:
     """Uploads at the rate that a small dyno must carry, and the time until all of it is done."""
-    load = Load(page, photo, count=RATE * LOAD_SECONDS, rate=RATE, ttl=LOAD_SECONDS).run()
+    load = Load(page, photo, count=RATE * LOAD_SECONDS, rate=RATE, ttl=TTL).run()
     if load.failed:
         raise Failed(f"of {load.count} uploads failed: {dict(load.failed)}")
     say(
@@ -140,7 +143,7 @@ def minute(page: str, photo: bytes) -> None:
         f" {load.after(0.95):.2f} s (95 %), {load.after(1):.2f} s (all)"
     )
     waiting, start = usage.waiting_images(), time.monotonic()
-    wait_for(lambda: not usage.waiting_images(), LOAD_SECONDS, "the worker has made all images")
+    wait_for(lambda: not usage.waiting_images(), MADE_SECONDS, "the worker has made all images")
     seconds = time.monotonic() - start
     say(f"{waiting} images were not made safe yet then, none {seconds:.1f} s later")
 
@@ -156,7 +159,7 @@ def everything(page: str, photo: bytes, flower: Callable[[], object]) -> None:
         while not all(job.done() for job in jobs):
             asked = Thread(target=flower)
             asked.start()
-            load = Load(page, photo, count=THREADS, rate=1000, ttl=LOAD_SECONDS).run()
+            load = Load(page, photo, count=THREADS, rate=1000, ttl=TTL).run()
             asked.join()
             if load.failed:
                 raise Failed(f"of {load.count} uploads at once failed: {dict(load.failed)}")
@@ -216,12 +219,12 @@ def main() -> int:
         boot(env, page)
         say(smoke(page, f"http://localhost:{chosen['MINIO_PORT']}"))
         load(page, env, f"http://localhost:{chosen['FLOWER_PORT']}")
+        stop()
         if os.environ.get("KEEP"):
+            compose("start", *PROCESSES)
             say(f"it stays up at {page}; `docker compose --project-name {PROJECT} down -v` ends it")
             values = " ".join(f"{name}={value}" for name, value in chosen.items())
             say(f"for `docker compose` here: export {values}")
-        else:
-            stop()
     except Failed as failure:
         say(f"this would NOT run on Heroku: {failure}")
         return 1

@@ -22,7 +22,6 @@ T = TypeVar("T")
 
 THREADS = 48
 FILE_BYTES = 10 * 1024
-VISITOR_UPLOADS = 3  # then somebody new comes; as many images as are kept
 DOORS = {"image": ("form", "ticket"), "file": ("form", "ticket", "PUT")}
 BUSY = (502, 503, 504)  # what a router says while web restarts
 
@@ -42,14 +41,25 @@ class Sent:
 class Load:
     """So many uploads, `rate` a second, alternately a photo and a file.
 
-    `patience`: for how long a client tries again where nobody answers, in seconds.
+    `ttl`: by kind, in seconds. `each`: how many a visitor uploads before somebody new comes, by
+    default as many as images are kept. `patience`: for how long a client tries again where nobody
+    answers, in seconds.
     """
 
     def __init__(
-        self, page: str, photo: bytes, *, count: int, rate: float, ttl: int, patience: float = 0
+        self,
+        page: str,
+        photo: bytes,
+        *,
+        count: int,
+        rate: float,
+        ttl: dict[str, int],
+        each: int = 3,
+        patience: float = 0,
     ) -> None:
         self.page, self.photo, self.ttl = page, photo, ttl
-        self.count, self.rate, self.patience = count, rate, patience
+        self.count, self.rate = count, rate
+        self.each, self.patience = each, patience
         self.sent: list[Sent] = []
         self.failed: Counter[str] = Counter()
         self.retries = 0
@@ -67,6 +77,10 @@ class Load:
         self.seconds = time.monotonic() - self.start
         return self
 
+    def end(self) -> None:
+        """Begin no more uploads."""
+        self.count = self.next
+
     def after(self, share: float) -> float:
         """The seconds within which this share of the uploads was answered."""
         times = sorted(each.seconds for each in self.sent)
@@ -74,7 +88,7 @@ class Load:
 
     def work(self) -> None:
         """One thread: takes the next upload, and waits for its time."""
-        connections, visitor, done = Connections(), Visitor(self.page), VISITOR_UPLOADS
+        connections, visitor, done = Connections(), Visitor(self.page), self.each
         while True:
             with self.lock:
                 number, self.next = self.next, self.next + 1
@@ -82,7 +96,7 @@ class Load:
                 return
             due = self.start + number / self.rate
             time.sleep(max(0.0, due - time.monotonic()))
-            if done == VISITOR_UPLOADS:
+            if done == self.each:
                 visitor, done = Visitor(self.page, connections), 0
             done += 1
             kind = ("image", "file")[number % 2]
@@ -98,14 +112,14 @@ class Load:
 
     def upload(self, visitor: Visitor, kind: str, door: str, content: bytes) -> str:
         """Its link, where the door tells it."""
-        name = "photo.jpg" if kind == "image" else "file.bin"
+        name, ttl = ("photo.jpg" if kind == "image" else "file.bin"), self.ttl[kind]
         if door == "PUT":
-            return self.insist(lambda: visitor.put(name, content, self.ttl))
+            return self.insist(lambda: visitor.put(name, content, ttl))
         if door == "ticket":
-            begun = self.insist(lambda: visitor.announce(kind, name, content, self.ttl))
+            begun = self.insist(lambda: visitor.announce(kind, name, content, ttl))
             self.insist(lambda: visitor.send(begun["ticket"], name, content))
             return self.insist(lambda: visitor.complete(begun["id"]))
-        self.insist(lambda: visitor.fill_in(kind, name, content, self.ttl))
+        self.insist(lambda: visitor.fill_in(kind, name, content, ttl))
         self.insist(lambda: visitor.get(PAGES[kind]))  # to which the answer leads
         return ""
 

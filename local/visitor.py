@@ -44,11 +44,15 @@ class Answer:
 
 
 class Connections:
-    """Connections that stay open, one an origin; for one thread."""
+    """Connections that stay open until nobody has this any more, one an origin; for one thread."""
 
     def __init__(self, *, verify: bool = False) -> None:
         self.open: dict[str, http.client.HTTPConnection] = {}
         self.context = ssl.create_default_context() if verify else TRUSTING
+
+    def __del__(self) -> None:
+        for connection in self.open.values():
+            connection.close()
 
     def ask(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """The answer. Asked again where a connection that was open turns out to be closed."""
