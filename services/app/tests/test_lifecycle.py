@@ -1,6 +1,9 @@
 """From claim to discard: what is counted, what is kept, and that nothing is left behind."""
 
 import io
+import os
+import tempfile
+import time
 import uuid
 from datetime import timedelta
 
@@ -215,6 +218,18 @@ class TestMakingSafe:
         row = Upload.objects.get()
         assert row.state == State.REJECTED
         assert "three times" in row.reason
+
+    def test_what_a_killed_attempt_left_on_the_disk_goes_and_one_at_work_stays(
+        self, store, monkeypatch, tmp_path
+    ):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        for name in ("killed", "at-work"):
+            tmp_path.joinpath(f"s3tasks-image-{name}").mkdir()
+            tmp_path.joinpath(f"s3tasks-image-{name}", "incoming").write_bytes(picture())
+        hour_ago = time.time() - 3600
+        os.utime(tmp_path / "s3tasks-image-killed", (hour_ago, hour_ago))
+        sweeps.reconcile()
+        assert [folder.name for folder in tmp_path.glob("s3tasks-*")] == ["s3tasks-image-at-work"]
 
     def test_a_storage_that_does_not_answer_costs_no_attempt(self, s3, receive):
         upload = receive("image")

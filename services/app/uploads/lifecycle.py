@@ -5,8 +5,11 @@ or Celery. Times are written and compared by Postgres. No transaction stays open
 asked, and every change of an owner's set first takes the owner's lock.
 """
 
+import shutil
 import tempfile
+import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +39,7 @@ SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at
 RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of an image is told again
 # The worker is killed at the hard time limit of its task, which ends before the lease does.
 IMAGE_TIME_LIMIT = 60  # seconds
+IMAGE_FOLDER = "s3tasks-image-"  # in which an attempt works
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
 UNSENT_PERCENT = 5  # of MAX_TOTAL_BYTES; what one address may claim without sending it
@@ -243,7 +247,7 @@ def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
     upload = lease_image(upload_id)
     if upload is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="s3tasks-") as folder:
+    with tempfile.TemporaryDirectory(prefix=IMAGE_FOLDER) as folder:
         source = Path(folder, "incoming")
         if not storage().fetch(upload.incoming_key, source):
             return None  # vanished: reconcile's to judge
@@ -256,6 +260,21 @@ def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
         put_file(upload.thumbnail_key, safe.thumbnail, safe.thumbnail_content_type)
         put_file(upload.served_key, safe.image, safe.content_type)
         return finish_image(upload, safe)
+
+
+def remove_leftovers() -> int:
+    """Remove from this machine's disk what killed attempts left of images; how many folders.
+
+    An attempt that is still at it is younger than its time limit.
+    """
+    youngest = time.time() - 2 * IMAGE_TIME_LIMIT
+    removed = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{IMAGE_FOLDER}*"):
+        with suppress(FileNotFoundError):  # another worker's sweep was faster
+            if folder.stat().st_mtime < youngest:
+                shutil.rmtree(folder)
+                removed += 1
+    return removed
 
 
 def put_file(key: str, path: Path, content_type: str) -> None:

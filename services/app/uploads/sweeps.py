@@ -16,7 +16,7 @@ from django.db.models.functions import Least, Now, Power
 
 from uploads import bucket
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
-from uploads.lifecycle import RETELL_AFTER, discard_uploads, queue_key
+from uploads.lifecycle import RETELL_AFTER, discard_uploads, queue_key, remove_leftovers
 from uploads.models import (
     OWNERS,
     Installation,
@@ -182,8 +182,9 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
     """Hold rows and storage against each other, both ways; None where another run is at it.
 
     Stops, and says so in its row, where the bucket is not ours or does not answer, or where one
-    pass would remove too much.
+    pass would remove too much. What killed workers left on the disk goes in any case.
     """
+    remove_leftovers()
     with alone() as mine:
         if not mine:
             return None
