@@ -2,8 +2,12 @@
 
 import io
 import random
+import struct
+import zlib
 
 from PIL import Image
+
+CAMERA, ORIENTATION, GPS = 0x010F, 0x0112, 0x8825
 
 
 def photo(width: int, height: int, image_format: str = "JPEG") -> bytes:
@@ -19,6 +23,36 @@ def photo(width: int, height: int, image_format: str = "JPEG") -> bytes:
 def damaged(image: bytes) -> bytes:
     """The image without its second half."""
     return image[: len(image) // 2]
+
+
+def photo_of_a_phone() -> bytes:
+    """A photo that was taken upright and says so, and where: red above, blue below."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    exif[CAMERA] = "secret"
+    exif.get_ifd(GPS).update({1: "S", 2: (22.0, 54.0, 30.0), 3: "W", 4: (43.0, 10.0, 9.0)})
+    lying = Image.new("RGB", (640, 480), "blue")
+    lying.paste("red", (0, 0, 320, 480))
+    file = io.BytesIO()
+    lying.save(file, "JPEG", exif=exif, comment=b"secret")
+    return file.getvalue()
+
+
+def bomb() -> bytes:
+    """A PNG of 900 megapixels in a hundred kilobytes."""
+    side = 30_000
+    packer = zlib.compressobj(9)
+    row = bytes(1 + side // 8)
+    packed = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)),
+        (b"IDAT", packed),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def slow_image() -> bytes:

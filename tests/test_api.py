@@ -1,5 +1,6 @@
 """Bytes that go past the app, or through it without staying: tickets and `curl -T`, with MinIO."""
 
+import json
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -69,9 +70,31 @@ def test_a_ticket_used_again_changes_nothing_that_a_link_serves(stack, program):
     served = requests.get(link, timeout=5).content
     assert program.send(begun, bytes(len(content))) == 204
     assert requests.get(link, timeout=5).content == served
-    program.session.delete(f"{program.api}/{begun['id']}", timeout=10)
-    assert program.send(begun, content) == 204
-    assert requests.get(link, timeout=5).status_code == 404
+
+
+def test_a_ticket_used_after_the_delete_stores_what_reconcile_removes(stack, program):
+    content = photo(640, 480)
+    tickets = [program.begin(kind, len(content), content_type="") for kind in ("file", "image")]
+    links = []
+    for begun in tickets:
+        program.send(begun, content)
+        links.append(program.complete(begun).json()["link"])
+        deletion = program.session.delete(f"{program.api}/{begun['id']}", timeout=10)
+        assert deletion.status_code == 204
+    stack.is_settled()
+    for begun, link in zip(tickets, links, strict=True):
+        assert program.send(begun, content) == 204
+        assert requests.get(link, timeout=5).status_code == 404
+    assert len(stack.objects()) == 2
+    # They are younger than what a reconcile of now would touch.
+    stack.compose("exec", "-T", "web", "python", "manage.py", "shell", "-c", RECONCILE)
+    stack.is_settled()
+
+
+RECONCILE = """
+from uploads import sweeps
+sweeps.reconcile(now=sweeps.database_clock() + 2 * sweeps.GRACE)
+"""
 
 
 def test_bytes_go_past_the_web_container(stack, program):
@@ -85,28 +108,19 @@ def test_bytes_go_past_the_web_container(stack, program):
     assert received < 100 * 1000
 
 
+def test_a_hundred_tickets_from_one_address_leave_room_for_others(stack):
+    claim = {"kind": "file", "filename": "a.bin", "size": 100 * MIB, "content_type": ""}
+    api = f"{stack.page}/api/uploads"
+    statuses = [requests.post(api, json=claim, timeout=30).status_code for _ in range(100)]
+    assert statuses == [201] * 5 + [429] * 95  # 5 % of MAX_TOTAL_BYTES
+    # From within, the address is another.
+    curl = ["exec", "-T", "web", "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
+    as_json = ["-H", "Content-Type: application/json", "-d", json.dumps(claim)]
+    assert stack.compose(*curl, *as_json, "http://localhost:8000/api/uploads") == "201"
+    assert stack.compose(*curl, "-T", "manage.py", "http://localhost:8000/") == "201"
+
+
 RECEIVED = "/sys/class/net/eth0/statistics/rx_bytes"
-# The largest that any gunicorn process is, or was since the first call: bytes.
-MEMORY = """
-import pathlib
-peak = 0
-for process in pathlib.Path("/proc").glob("[0-9]*"):
-    try:
-        if b"gunicorn" in (process / "cmdline").read_bytes():
-            status = (process / "status").read_text()
-            peak = max(peak, int(status.partition("%s:")[2].split()[0]))
-            if "%s" == "VmRSS":
-                (process / "clear_refs").write_text("5")
-    except OSError:
-        continue
-print(peak * 1024)
-"""
-
-
-def memory(stack, what: str) -> int:
-    """`VmRSS`: what web is now, and the peak begins anew; `VmHWM`: the peak."""
-    script = MEMORY % (what, what)
-    return int(stack.compose("exec", "-T", "web", "python", "-c", script))
 
 
 def parts(stack) -> list:
@@ -129,7 +143,7 @@ def test_a_gigabyte_streams_through_curl_and_comes_back(large, tmp_path, piped):
     with file.open("wb") as out:
         for number in range(1024):
             out.write(bytes([number % 251]) * MIB)
-    before = memory(large, "VmRSS")
+    before = large.memory("web", "VmRSS")
     began = time.monotonic()
     with file.open("rb") as source:
         sent = subprocess.run(
@@ -138,7 +152,7 @@ def test_a_gigabyte_streams_through_curl_and_comes_back(large, tmp_path, piped):
             capture_output=True,
             text=True,
         )
-    grown = memory(large, "VmHWM") - before
+    grown = large.memory("web", "VmHWM") - before
     print(f"1 GiB in {time.monotonic() - began:.1f} s, web grew by {grown / MIB:.1f} MiB")
     headers, _, link = sent.stdout.replace("\r", "").rpartition("\n\n")
     assert " 201 " in headers, sent

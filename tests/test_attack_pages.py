@@ -41,7 +41,7 @@ EMBED = """async (addresses) => {
             document.body.append(element);
         }
     }
-    await Promise.race([Promise.all(loading), new Promise((done) => setTimeout(done, 500))]);
+    await Promise.race([Promise.all(loading), new Promise((done) => setTimeout(done, 300))]);
 }"""
 
 

@@ -1,11 +1,13 @@
 """What the page promises, against the containers with MinIO."""
 
 import datetime
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
+from PIL import Image
 
-from photos import damaged, photo
+from photos import bomb, damaged, photo, photo_of_a_phone
 from stack import Visitor, wait_for
 
 
@@ -29,6 +31,36 @@ def test_a_fourth_image_leaves_three_rows_and_exactly_their_objects(stack, visit
     assert len(stack.objects()) == 6
     names = {name for (name,) in stack.sql("SELECT filename FROM uploads_upload")}
     assert names == {"1.png", "2.png", "3.png"}
+
+
+def test_a_photo_is_served_upright_and_without_its_metadata(stack, visitor):
+    content = photo_of_a_phone()
+    assert all(trace in content for trace in TRACES)
+    visitor.upload_images(("photo.jpg", content))
+    (thumbnail,) = visitor.wait_for_pictures(1)
+    (link,) = visitor.links()
+    for address in (link, thumbnail):
+        served = requests.get(address, timeout=5).content
+        assert not [trace for trace in TRACES if trace in served]
+        with Image.open(io.BytesIO(served)) as image:
+            assert image.width < image.height
+            assert not image.getexif()
+            red, _, blue = image.convert("RGB").getpixel((image.width // 2, image.height // 4))
+        assert red > 200 > 50 > blue
+
+
+TRACES = [b"Exif", b"secret"]
+
+
+def test_a_picture_of_900_megapixels_is_refused_without_the_worker_growing(stack, visitor):
+    visitor.upload_images(("first.jpg", photo(64, 48)))
+    visitor.wait_for_pictures(1)
+    before = stack.memory("worker", "VmRSS")
+    visitor.upload_images(("bomb.png", bomb()))
+    wait_for(lambda: "million pixels" in visitor.get().text, 20, "it is refused")
+    grown = stack.memory("worker", "VmHWM") - before
+    print(f"the worker grew by {grown / 1024**2:.1f} MiB")
+    assert grown < 8 * 1024**2
 
 
 def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, visitor):
