@@ -8,6 +8,8 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from stack import Visitor
+
 LIMIT = 20_000  # ms; the longest that anything on a page may take on a busy machine
 # What the page promises: https://www.w3.org/TR/WCAG22/ as far as a program can tell, and more.
 AXE = {
@@ -65,6 +67,14 @@ class Person:
         self.context.route("**/*.js", lambda route: route.abort())
         return self
 
+    def is_also(self, visitor: Visitor) -> "Person":
+        """From here on whoever that visitor is."""
+        cookies = [
+            {"name": c.name, "value": c.value, "url": self.address} for c in visitor.session.cookies
+        ]
+        self.context.add_cookies(cookies)
+        return self
+
     def open(self, path: str = "/") -> "Person":
         """Go to a page."""
         self.page.goto(self.address + path)
@@ -93,11 +103,17 @@ class Person:
         encoded = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
         return self.page.evaluate_handle(TRANSFER, encoded)
 
-    def drop(self, *files: File, onto: str = "main") -> None:
-        """Drag files from the desktop over the page and let go."""
+    def drag(self, *files: File, onto: str = "main") -> Any:
+        """Drag files from the desktop over the page; what is carried."""
         carried = self.carry(*files)
-        for event in ("dragenter", "dragover", "drop"):
+        for event in ("dragenter", "dragover"):
             self.page.dispatch_event(onto, event, {"dataTransfer": carried})
+        return carried
+
+    def drop(self, *files: File, onto: str = "main") -> None:
+        """And let go."""
+        carried = self.drag(*files, onto=onto)
+        self.page.dispatch_event(onto, "drop", {"dataTransfer": carried})
 
     def choose(self, *files: File | Path) -> None:
         """Choose files in the browser's own dialog."""

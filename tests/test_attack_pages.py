@@ -76,9 +76,7 @@ def victim(visitor, person):
     """A browser in which somebody is known to the app, has a file there, and opens what they
     are sent."""
     visitor.upload_file("mine.txt", b"mine")
-    person.context.add_cookies(
-        [{"name": c.name, "value": c.value, "url": visitor.page} for c in visitor.session.cookies]
-    )
+    person.is_also(visitor)
     person.asked = []
     person.context.on("request", lambda request: person.asked.append(request.url))
     return person

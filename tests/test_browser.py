@@ -245,14 +245,29 @@ class TestWithoutScripts:
             person.page.get_by_role("link", name="QR code").click()
         assert code.value.headers["content-type"] == "image/svg+xml"
 
-    def test_it_is_gone_when_its_time_is_up(self, stack, person):
+    def test_each_look_says_how_long_it_stays_until_its_time_is_up(self, stack, person):
         self.upload(person, text(), path="/files/")
+        expect(person.find("#uploads time")).to_have_text("15 minutes left")
         link = person.find("#uploads code").inner_text()
+        stack.sql("UPDATE uploads_upload SET expires_at = now() + interval '40 s'")
+        person.open("/files/")
+        expect(person.find("#uploads time")).to_have_text(re.compile(r"^\s*[34]\d seconds left"))
         stack.sql("UPDATE uploads_upload SET expires_at = now()")
         person.open("/files/")
         expect(person.cards).to_have_count(0)
         person.page.goto(link)
         expect(person.find("main")).to_contain_text("This link has expired")
+
+    def test_i_stop_the_browser_and_nothing_of_it_stays(self, stack, person):
+        person.open("/files/").choose(text("large.bin", bytes(4 * 1024 * 1024)))
+        person.on_a_slow_line(256 * 1024)
+        person.button("Upload").focus()
+        with person.page.expect_request(lambda request: request.method == "POST"):
+            person.page.keyboard.press("Enter")
+        person.open("/files/")
+        expect(person.cards).to_have_count(0)
+        wait_for(lambda: not stack.count("upload"), 10, "it has no row")
+        assert not stack.objects()
 
     def test_storage_was_down_and_i_try_again(self, stack, person):
         stack.compose("stop", "minio")
@@ -277,6 +292,18 @@ class TestWithoutScripts:
 
 
 class TestPortuguese:
+    def test_a_brazilian_without_scripts_uploads_shares_and_deletes(self, somebody, friend):
+        person = somebody(locale="pt-BR", java_script_enabled=False).open()
+        person.choose(jpeg("praia.jpg"))
+        person.button("Enviar").click()
+        expect(person.find("#messages")).to_have_text(re.compile("1 imagem foi recebida."))
+        while person.page.get_by_role("link", name="Atualizar").count():
+            person.page.get_by_role("link", name="Atualizar").first.click()
+        friend.page.goto(person.find("#uploads code").inner_text())
+        assert friend.find("img").evaluate("i => i.naturalWidth") == 640
+        person.button("Apagar praia.jpg").click()
+        expect(person.find("#messages")).to_contain_text("praia.jpg foi apagado.")
+
     def test_a_brazilian_drops_an_image(self, somebody):
         person = somebody(locale="pt-BR").open()
         expect(person.find("h1")).to_have_text("Minhas imagens")
@@ -313,14 +340,47 @@ class TestAccessibility:
         visitor.wait_for_pictures(1)
         visitor.upload_file("a.txt", b"a", description="The last")
         visitor.upload_file("b.txt", b"b")
-        cookies = [
-            {"name": c.name, "value": c.value, "url": stack.page} for c in visitor.session.cookies
-        ]
-        person.context.add_cookies(cookies)
+        person.is_also(visitor)
         for path in ("/", "/files/"):
             person.open(path)
             expect(person.cards.first).to_be_visible()
             person.is_accessible()
+
+    def test_what_lasts_a_moment_is(self, stack, person, visitor, scripts):
+        visitor.upload_images(jpeg()[::2])
+        visitor.wait_for_pictures(1)
+        stack.sql("UPDATE uploads_upload SET expires_at = now() + interval '50 s'")
+        person.is_also(visitor)
+        person.open()
+        expect(person.find("#uploads time")).to_contain_text("left")
+        person.is_accessible()
+        link = person.find("#uploads code").inner_text()
+        stack.sql(
+            "UPDATE uploads_upload SET state = 'checking', lease_until = now() + interval '1 h'"
+        )
+        person.open()
+        expect(person.find("#uploads")).to_contain_text("Being checked")
+        person.is_accessible()
+        person.page.goto(link)
+        expect(person.find("h1")).to_have_text("Being checked")
+        person.is_accessible()
+        if scripts:
+            person.open().drag(jpeg())
+            expect(person.find("#veil")).to_be_visible()
+        else:
+            person.open("/files/").choose(text())
+            person.button("Upload").click()
+            expect(person.find("#messages")).to_contain_text("report.txt was received.")
+        person.is_accessible()
+
+    def test_the_pages_about_programs_are(self, stack, person):
+        put = requests.put(f"{stack.page}/report.txt", data=b"report", timeout=10)
+        person.page.goto(put.headers["X-Url-Delete"])
+        person.is_accessible()
+        person.button("Delete").click()
+        expect(person.find("h1")).to_have_text("Deleted.")
+        person.is_accessible()
+        person.open("/api/docs").is_accessible()
 
     def test_an_upload_on_its_way_is(self, person, scripts):
         person.open("/files/")
