@@ -20,11 +20,12 @@ APP = Path(__file__).resolve().parents[1]
 def hang(*, debug: bool, tmp_path) -> subprocess.CompletedProcess[str]:
     """What becomes of a process whose loop shows life once and then hangs for a second."""
     code = (
-        "import s3tasks, time; from s3tasks import life; life.HANG_SECONDS = 0.2\n"
+        "import pathlib, s3tasks, time; from s3tasks import life; life.HANG_SECONDS = 0.2\n"
+        f"life.FOLDER = pathlib.Path({str(tmp_path)!r})\n"
         "def loop():\n    life.show_or_end('beat'); time.sleep(1)\n"
         "loop()"
     )
-    environment = {**os.environ, "DEBUG": str(debug), "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "DEBUG": str(debug)}
     return subprocess.run(
         [sys.executable, "-c", code], cwd=APP, env=environment, text=True, capture_output=True
     )
