@@ -29,6 +29,7 @@ ENV = doctor.ROOT / ".env.production"
 PROJECT = os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks-prod"
 FILES = ("docker-compose.yml", "docker-compose.prod.yml")
 CERTIFICATE_SECONDS = 60
+DONE = ("release", "minio-bootstrap")  # they end by themselves, before the rest is started
 
 
 def die(message: str) -> NoReturn:
@@ -109,8 +110,7 @@ def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> 
     """Release, then the rest; ends the program where one is not well."""
     if up.compose("run", "--rm", "release"):
         die("release failed, so that nothing else was started or changed")
-    # What ends by itself has done so, with release or before it.
-    lasting = [name for name in services if services[name].get("restart") == "unless-stopped"]
+    lasting = [name for name in services if name not in DONE]
     # Its return code says little, as in up.py.
     wait = ("--wait", "--wait-timeout", str(up.WAIT_SECONDS))
     up.compose("up", "--detach", "--no-build", "--no-deps", *wait, *options, *lasting)
