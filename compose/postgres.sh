@@ -7,4 +7,5 @@ if [[ -s $PGDATA/PG_VERSION ]]; then
   echo "ALTER ROLE \"$POSTGRES_USER\" PASSWORD '${POSTGRES_PASSWORD//\'/\'\'}'" |
     postgres --single -c exit_on_error=on -c log_min_messages=warning -D "$PGDATA" postgres >/dev/null
 fi
-exec docker-entrypoint.sh "$@"
+# An error without its statement, whose values are the visitors' names and links.
+exec docker-entrypoint.sh "$@" -c log_min_error_statement=panic -c log_error_verbosity=terse

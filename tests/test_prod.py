@@ -325,6 +325,19 @@ def test_a_process_can_write_nowhere_but_into_its_own_data(server, service):
         assert "tmpfs" not in said[8:]
 
 
+def test_what_caddy_says_of_a_cut_download_holds_no_address(server):
+    visitor = Visitor(server.page)
+    visitor.upload_file("a.bin", bytes(32 * 1024 * 1024))
+    (link,) = visitor.links("/files/")
+    with fetch(link, stream=True) as answer:
+        assert answer.raw.read(1) == b"\0"
+        signature = re.search(r"Signature=(\w+)", answer.url)[1]
+    wait_for(
+        lambda: any("aborting" in line for line in server.logs("caddy")), 10, "Caddy's line of it"
+    )
+    assert not [line for line in server.logs("caddy") if signature in line]
+
+
 # --- Faults -------------------------------------------------------------------------------------
 
 

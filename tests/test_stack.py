@@ -207,3 +207,12 @@ def test_the_app_has_no_more_rights_than_its_policy_gives(stack):
     ):
         with pytest.raises(ClientError, match=r"AccessDenied|Access Denied"):
             forbidden()
+
+
+def test_what_postgres_says_of_an_error_holds_no_value(stack):
+    refused = "INSERT INTO uploads_upload (id, name) VALUES (gen_random_uuid(), 'Aardvark')"
+    command = ["exec", "-T", "postgres", "psql", "-U", "s3tasks", "-c", refused]
+    stack.run("docker", "compose", *command, check=False)
+    said = stack.compose("logs", "postgres")
+    assert "violates not-null constraint" in said
+    assert "Aardvark" not in said

@@ -1,7 +1,8 @@
 """What the processes say: a line of JSON an event in production, people's lines in development.
 
 Each line of a request, and of the tasks that it starts, holds the request's id. No line holds a
-path, which may be a link or a file's name: requests are named by their route.
+path, which may be a link or a file's name: requests are named by their route. Nor does one of JSON
+hold what Postgres quotes of a row.
 """
 
 import logging
@@ -15,10 +16,13 @@ from typing import Any
 from celery import signals
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from pythonjsonlogger.json import JsonFormatter
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 ACCEPTED = re.compile(r"[A-Za-z0-9+/=-]{20,200}")  # as Heroku's router accepts them
 access = logging.getLogger("s3tasks.access")
+QUOTED = re.compile(r"\b(DETAIL|LINE \d+):.*")  # in an error of Postgres's
+TRACEBACK_MAX = 7_000  # characters of its end; Heroku cuts a line of 10,000 bytes in two
 
 
 def configuration(*, json: bool) -> dict[str, Any]:
@@ -29,11 +33,12 @@ def configuration(*, json: bool) -> dict[str, Any]:
         "filters": {
             "request_id": {"()": "s3tasks.logs.RequestId"},
             "routes": {"()": "s3tasks.logs.Routes"},
+            "gunicorn": {"()": "s3tasks.logs.Gunicorn"},
             "ticks": {"()": "s3tasks.logs.Ticks"},
         },
         "formatters": {
             "json": {
-                "()": "pythonjsonlogger.json.JsonFormatter",
+                "()": "s3tasks.logs.Line",
                 "format": "%(asctime)s %(levelname)s %(name)s %(message)s %(process)d",
                 "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
             },
@@ -43,7 +48,7 @@ def configuration(*, json: bool) -> dict[str, Any]:
             "console": {
                 "class": "logging.StreamHandler",
                 "formatter": "json" if json else "people",
-                "filters": ["request_id", "routes", "ticks"],
+                "filters": ["request_id", "routes", "gunicorn", "ticks"],
             },
         },
         "root": {"handlers": ["console"], "level": "INFO"},
@@ -57,6 +62,22 @@ def configuration(*, json: bool) -> dict[str, Any]:
             "pyvips": {"level": "WARNING"},
         },
     }
+
+
+class Line(JsonFormatter):
+    """An event on one line."""
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """Without what must not be said, and what Celery says twice."""
+        for name in ("message", "exc_info"):
+            if name in log_data:
+                log_data[name] = QUOTED.sub(r"\1 …", log_data[name])
+        if "exc_info" in log_data:
+            log_data["exc_info"] = log_data["exc_info"][-TRACEBACK_MAX:]
+        data = log_data.pop("data", None)
+        if isinstance(data, dict):
+            log_data["args"] = data.get("args")
+        return log_data
 
 
 class RequestId(logging.Filter):
@@ -85,6 +106,18 @@ class Routes(logging.Filter):
         return True
 
 
+class Gunicorn(logging.Filter):
+    """gunicorn quotes a request that it can't read, and the path of one that broke its answer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True."""
+        if record.name == "gunicorn.error":
+            said = re.match("Invalid request|Error handling request", str(record.msg))
+            if said:
+                record.msg, record.args = said.group(), ()
+        return True
+
+
 class Ticks(logging.Filter):
     """Leaves out the ticks, which find nothing nearly always."""
 
@@ -108,23 +141,21 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "") if settings.TRUSTED_PROXIES else ""
-        token = request_id.set(given if ACCEPTED.fullmatch(given) else uuid.uuid4().hex)
+        # Until the thread's next request: what Django and gunicorn say after this is of this one.
+        request_id.set(given if ACCEPTED.fullmatch(given) else uuid.uuid4().hex)
         start = time.monotonic()
-        try:
-            response = self.get_response(request)
-            milliseconds = round((time.monotonic() - start) * 1000)
-            if request.path != "/healthz":
-                access.info(
-                    "%s %s %d in %d ms",
-                    request.method,
-                    route(request),
-                    response.status_code,
-                    milliseconds,
-                    extra={"status": response.status_code, "milliseconds": milliseconds},
-                )
-            return response
-        finally:
-            request_id.reset(token)
+        response = self.get_response(request)
+        milliseconds = round((time.monotonic() - start) * 1000)
+        if request.path != "/healthz":
+            access.info(
+                "%s %s %d in %d ms",
+                request.method,
+                route(request),
+                response.status_code,
+                milliseconds,
+                extra={"status": response.status_code, "milliseconds": milliseconds},
+            )
+        return response
 
 
 @signals.before_task_publish.connect

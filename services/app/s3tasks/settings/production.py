@@ -1,5 +1,6 @@
 """Production: HTTPS, hashed static files, and no start without every secret."""
 
+import logging
 import os
 
 from django.core.exceptions import ImproperlyConfigured
@@ -27,6 +28,7 @@ SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
 LOGGING = logs.configuration(json=True)
+logging.captureWarnings(True)  # a warning is a line, too
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
