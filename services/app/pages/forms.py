@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from pages.body import FILES_AT_ONCE, ArrivedFile
 from pages.wording import DAY, HOUR, MINUTE, duration, shown_name
-from uploads import limits
+from uploads import images, limits
 from uploads.errors import InvalidUpload
 from uploads.models import Kind
 
@@ -22,6 +22,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 USUAL_TTLS = [5 * MINUTE, 15 * MINUTE, HOUR, DAY]
+ACCEPTED = [*limits.IMAGE_TYPES, ".heic", ".heif"]  # not every system knows the type of these two
 
 
 def checked(check: Callable[[T], R], value: T) -> R:
@@ -70,7 +71,7 @@ class FilesField(forms.Field):
     """Files of one kind. All that can be told without storing them is told here, of all at once."""
 
     def __init__(self, kind: Kind, *, label: Any, missing: Any, at_once: int) -> None:
-        accept = {"accept": ",".join(limits.IMAGE_TYPES)} if kind == Kind.IMAGE else {}
+        accept = {"accept": ",".join(ACCEPTED)} if kind == Kind.IMAGE else {}
         super().__init__(
             label=label,
             widget=FilesInput(attrs={**accept, "multiple": at_once > 1}),
@@ -105,7 +106,7 @@ def check_file(kind: Kind, file: ArrivedFile) -> None:
     limits.check_filename(file.name)
     limits.check_size(kind, file.size_bytes)
     if kind == Kind.IMAGE:
-        limits.check_image_head(file.content.read(limits.HEAD_BYTES))
+        limits.check_image_head(file.content.read(images.HEAD_BYTES))
         file.content.seek(0)
 
 

@@ -1,7 +1,10 @@
 """What a stranger's image becomes before anybody sees it."""
 
+import fcntl
 import io
 import os
+import re
+import signal
 import struct
 import subprocess
 import sys
@@ -9,17 +12,21 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat, PngImagePlugin, TiffImagePlugin
 
-from uploads import images
+from uploads import heif, images
 from uploads.errors import ImageRejected
+
+pillow_heif.register_heif_opener()
 
 APP = Path(images.__file__).parents[1]
 LIMIT = 100_000_000
 ORIENTATION = 0x0112
 GPS = 0x8825
-FORMATS = ["JPEG", "PNG", "GIF", "WEBP"]
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "AVIF"]
+HEIC = "HEIF"  # as pillow-heif calls it; it becomes a JPEG
 HTML = b"<html><script>alert(document.cookie)</script></html>"
 
 on_linux = pytest.mark.skipif(
@@ -93,7 +100,21 @@ def frame_times(content: bytes) -> list[int]:
 def oriented(orientation, image_format, **options) -> bytes:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return encode(photo(), image_format, exif=exif, **options)
+    return encode(photo(), image_format, exif=exif.tobytes(), **options)
+
+
+def claiming(content: bytes, width: int, height: int) -> bytes:
+    """An AVIF or HEIC whose header tells another size."""
+    before, kind, after = content.partition(b"ispe\0\0\0\0")
+    return before + kind + struct.pack(">II", width, height) + after[8:]
+
+
+def phone_photo(**options) -> bytes:
+    """A HEIC as an iPhone writes it: a grid of tiles, turned both by HEIF's means and by EXIF's."""
+    content = oriented(6, HEIC, tile_size=128, quality=95, **options)
+    assert b"grid" in content
+    assert b"irot" in content
+    return content
 
 
 def png_of_size(width, height) -> bytes:
@@ -148,17 +169,64 @@ def test_an_image_looks_as_before(make, image_format):
         b"BM" + bytes(60),
         b"II*\0" + bytes(60),
         b"RIFF\0\0\0\0WAVEfmt ",
+        b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41",  # an MP4
+        b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
+        b"\0\0\0\x10ftypmp42avifavif",  # the version is no brand, what follows is another box
+        b"\0\0\0\x18ftypiso5\0\0\0\0\0avifavi",
+        b"\0\0\0\x14skipavif\0\0\0\0avif",
     ],
 )
-def test_what_is_no_jpeg_png_gif_or_webp_is_refused_as_such(make, content):
+def test_what_is_none_of_the_formats_is_refused_as_such(make, content):
     assert images.sniff(content) is None
-    with pytest.raises(ImageRejected, match="not a JPEG, PNG, GIF or WebP"):
+    with pytest.raises(ImageRejected, match="not a JPEG, PNG, GIF, WebP, AVIF or HEIC"):
         make(content)
 
 
 @pytest.mark.parametrize(
-    "start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 "]
+    ("brands", "content_type"),
+    [
+        (b"avif\0\0\0\0mif1miaf", "image/avif"),
+        (b"avis\0\0\0\0msf1miaf", "image/avif"),
+        (b"mif1\0\0\0\0miafavif", "image/avif"),
+        (b"heic\0\0\0\0mif1", "image/heic"),
+        (b"heix\0\0\0\0mif1", "image/heic"),
+        (b"mif1\0\0\0\0mif1MiHEheic", "image/heic"),
+    ],
 )
+def test_an_avif_and_a_heic_are_known_by_any_of_their_brands(brands, content_type):
+    assert images.sniff(struct.pack(">I", len(brands) + 8) + b"ftyp" + brands) == content_type
+
+
+def test_a_heic_becomes_a_jpeg(make):
+    content = encode(photo(), HEIC, quality=95)
+
+    made = make(content)
+
+    assert images.sniff(content) == "image/heic"
+    assert made.safe.content_type == "image/jpeg" == images.sniff(made.image)
+    assert (made.safe.width, made.safe.height) == (333, 211)
+    assert difference(decode(made.image), photo()) < 2
+    assert difference(decode(made.thumbnail).resize((333, 211)), photo()) < 6
+
+
+def test_of_several_pictures_in_a_heic_the_primary_one_is_made(make):
+    file = pillow_heif.from_pillow(Image.new("RGB", (90, 60), "red"))
+    file.add_from_pillow(photo())
+    content = io.BytesIO()
+    file.save(content, primary_index=1)
+
+    made = make(content.getvalue(), max_pixels=333 * 211)
+
+    assert decode(made.image).size == (333, 211)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 ",
+        b"\0\0\0\x14ftypavif\0\0\0\0mif1", b"\0\0\0\x14ftypheic\0\0\0\0mif1",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("rest", [b"", HTML, bytes(100)])
 def test_a_first_line_does_not_make_an_image(make, start, rest):
     with pytest.raises(ImageRejected, match="damaged"):
@@ -226,6 +294,37 @@ def test_a_sideways_webp_is_upright(make):
     assert difference(decode(made.image), ImageOps.exif_transpose(decode(content))) < 3
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_an_avif_and_a_heic_of_each_orientation_are_upright(make, image_format, orientation):
+    upright = ImageOps.exif_transpose(decode(oriented(orientation, "PNG")))
+
+    made = make(oriented(orientation, image_format, quality=95))
+
+    assert (made.safe.width, made.safe.height) == upright.size
+    assert difference(decode(made.image), upright) < 2
+    assert difference(decode(made.thumbnail).resize(upright.size), upright) < 6
+
+
+def test_a_phones_heic_is_turned_once(make):
+    upright = ImageOps.exif_transpose(decode(oriented(6, "PNG")))
+
+    assert difference(decode(make(phone_photo()).image), upright) < 2
+
+
+def test_what_exif_alone_says_does_not_turn_an_avif(make):
+    """HEIF has means of its own, and browsers know no others: ISO/IEC 23008-12, 7.2.3."""
+    exif = Image.Exif()
+    exif[0x0115] = 6  # becomes the orientation, which Pillow would translate
+    content = encode(photo(), "AVIF", exif=exif, quality=95)
+    other, turned = (struct.pack(">HHIH", tag, 3, 1, 6) for tag in (0x0115, ORIENTATION))
+    assert content.count(other) == 1
+
+    made = make(content.replace(other, turned))
+
+    assert difference(decode(made.image), photo()) < 2
+
+
 # --- Metadata ------------------------------------------------------------------------------------
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><secret/></x:xmpmeta>'
@@ -268,14 +367,14 @@ def telling(image_format) -> bytes:
         return encode(photo(), "PNG", pnginfo=text, **options)
     if image_format == "GIF":
         return encode(photo(), "GIF", comment=b"secret")
-    if image_format == "WEBP":
-        return encode(photo(), "WEBP", xmp=XMP, **options)
+    if image_format in {"WEBP", "AVIF", HEIC}:
+        return encode(photo(), image_format, xmp=XMP, **options)
     content = encode(photo(), "JPEG", xmp=XMP, comment=b"secret", **options)
     iptc = b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\x0b\x1c\x02\x78\0\x06secret\0"
     return content[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + content[2:]
 
 
-@pytest.mark.parametrize("image_format", FORMATS)
+@pytest.mark.parametrize("image_format", [*FORMATS, HEIC])
 def test_nothing_but_the_picture_is_left_of_an_image(make, image_format):
     content = telling(image_format)
     assert b"secret" in content
@@ -305,14 +404,19 @@ def test_the_density_of_a_scan_is_forgotten(make):
     assert decode(make(telling("PNG")).image).info["dpi"] == pytest.approx((72, 72), abs=0.1)
 
 
-@pytest.mark.parametrize("image_format", FORMATS)
+@pytest.mark.parametrize("image_format", [*FORMATS, HEIC])
 def test_what_follows_an_image_is_cut_off(make, image_format):
     """https://en.wikipedia.org/wiki/Polyglot_(computing): an image that is a page as well."""
     made = make(encode(photo(), image_format) + HTML)
 
     assert b"<" + b"script" not in made.image
-    ends = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b"\0;"}
-    if image_format == "WEBP":
+    ends = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b"\0;", HEIC: b"\xff\xd9"}
+    if image_format == "AVIF":
+        at = 0
+        while at < len(made.image):
+            at += struct.unpack(">I", made.image[at : at + 4])[0]
+        assert at == len(made.image)
+    elif image_format == "WEBP":
         assert len(made.image) == 8 + struct.unpack("<I", made.image[4:8])[0]
     else:
         assert made.image.endswith(ends[image_format])
@@ -381,7 +485,57 @@ def test_sixteen_bits_stay_sixteen(make):
     assert decode(made.thumbnail).convert("L").getpixel((5, 5)) == pytest.approx(12_345 >> 8, abs=3)
 
 
-@pytest.mark.parametrize("image_format", ["PNG", "GIF", "WEBP"])
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_an_avif_and_a_heic_in_display_p3_keep_their_colours(make, image_format):
+    p3 = images.load_vips().Operation.call("profile_load", "p3")
+    red = Image.new("RGB", (64, 64), (200, 60, 60))
+    shown = ImageCms.profileToProfile(
+        red, ImageCms.ImageCmsProfile(io.BytesIO(p3)), ImageCms.createProfile("sRGB")
+    )
+
+    made = make(encode(red, image_format, icc_profile=p3, quality=95))
+
+    assert difference(decode(made.image), shown) <= 4 < difference(red, shown)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_a_deep_avif_and_heic_get_eight_bits(make, tmp_path, image_format, bits):
+    if image_format == "AVIF":
+        vips = images.load_vips()
+        deep = vips.Image.new_from_array([[30_000]]).embed(0, 0, 64, 64, extend="copy")
+        deep = deep.bandjoin([deep, deep]).cast("ushort").copy(interpretation="rgb16")
+        content = deep.heifsave_buffer(compression="av1", bitdepth=bits)
+    else:
+        pixels = struct.pack("<H", 30_000) * 3 * 64 * 64
+        monkey = pillow_heif.from_bytes("RGB;16", (64, 64), pixels)
+        file = io.BytesIO()
+        monkey.save(file, quality=95)
+        content = file.getvalue()
+
+    made = decode(make(content).image)
+
+    assert made.getpixel((30, 30)) == pytest.approx([30_000 >> 8] * 3, abs=3)
+
+
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_a_grey_avif_and_heic_look_as_before(make, image_format):
+    made = make(encode(photo("L"), image_format, quality=95))
+
+    assert difference(decode(made.image).convert("L"), photo("L")) < 2
+
+
+def test_what_is_transparent_in_a_heic_is_white(make):
+    glass = Image.new("RGBA", (80, 60), (0, 0, 0, 0))
+    glass.paste((200, 20, 20, 255), (0, 0, 40, 60))
+
+    shown = decode(make(encode(glass, HEIC, quality=95)).image)
+
+    assert shown.getpixel((70, 30)) == pytest.approx((255, 255, 255), abs=3)
+    assert shown.getpixel((10, 30)) == pytest.approx((200, 20, 20), abs=8)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "GIF", "WEBP", "AVIF"])
 def test_transparency_is_kept(make, image_format):
     glass = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
     glass.paste((200, 20, 20, 255), (0, 0, 20, 30))
@@ -418,11 +572,14 @@ def intact(kind) -> bytes:
         "animated GIF": lambda: film("GIF", duration=50),
         "WEBP": lambda: encode(photo(), "WEBP"),
         "animated WEBP": lambda: film("WEBP", duration=50),
+        "AVIF": lambda: encode(photo(), "AVIF"),
+        "HEIC": lambda: encode(photo(), HEIC),
+        "phone's HEIC": phone_photo,
     }[kind]()
 
 
 KINDS = ["JPEG", "progressive JPEG", "turned JPEG", "PNG"]
-KINDS += ["GIF", "animated GIF", "WEBP", "animated WEBP"]
+KINDS += ["GIF", "animated GIF", "WEBP", "animated WEBP", "AVIF", "HEIC", "phone's HEIC"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -449,27 +606,111 @@ def test_a_png_with_one_wrong_byte_is_refused(make):
         make(bytes(content))
 
 
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+@pytest.mark.parametrize("size", [(64, 64), (9000, 9000)])
+def test_an_avif_and_a_heic_of_another_size_than_they_say_are_refused(make, image_format, size):
+    content = claiming(encode(photo(size=(640, 480)), image_format), *size)
+
+    with pytest.raises(ImageRejected, match=r"damaged|too many pixels for"):
+        make(content)
+
+
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_what_the_decoder_lacks_is_refused(make, image_format):
+    """An AVIF says that it is a HEIC, or the other way round."""
+    brands = (b"avif", b"heic") if image_format == "AVIF" else (b"heic", b"avif")
+    content = encode(photo(), image_format)
+
+    with pytest.raises(ImageRejected, match="damaged or incomplete"):
+        make(content[:32].replace(*brands) + content[32:])
+
+
 @on_linux
-def test_a_full_disk_is_not_blamed_on_the_image(tmp_path):
+@pytest.mark.parametrize("image_format", ["PNG", "AVIF", HEIC])
+def test_a_full_disk_is_not_blamed_on_the_image(tmp_path, image_format):
     """Where no file may grow beyond 4 KiB, the error is not that the image is damaged."""
     source = tmp_path / "incoming"
-    source.write_bytes(encode(Image.effect_noise((400, 300), 80), "PNG"))
+    source.write_bytes(encode(Image.effect_noise((400, 300), 80).convert("RGB"), image_format))
 
     output = run(
         """
-        import resource
+        import resource, subprocess
         from uploads import images
         vips = images.load_vips()
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
             images.make_safe(source, folder, max_pixels=10**8)
-        except vips.Error:
+        except (vips.Error, subprocess.CalledProcessError):
             print("ours")
         """,
         source,
     )
 
     assert output == "ours"
+
+
+# --- The decoder apart ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def decoder(tmp_path, monkeypatch):
+    """Put other code in the place of the program that decodes an AVIF or a HEIC."""
+
+    def put(code: str) -> None:
+        path = tmp_path / "decoder.py"
+        path.write_text(code)
+        monkeypatch.setattr(heif, "__file__", str(path))
+
+    return put
+
+
+def test_the_decoder_finds_no_secret(make, decoder, monkeypatch):
+    monkeypatch.setenv("SECRET_KEY", "secret")
+    decoder(f"import os, sys; sys.exit('SECRET_KEY' in os.environ or {heif.DAMAGED})")
+
+    with pytest.raises(ImageRejected, match="damaged"):
+        make(intact("AVIF"))
+
+
+def test_a_picture_at_which_the_decoder_crashes_is_refused(make, decoder):
+    decoder("import os; os.abort()")
+
+    with pytest.raises(ImageRejected, match="damaged"):
+        make(intact("HEIC"))
+
+
+@pytest.mark.parametrize("code", ["import os; os.kill(os.getpid(), 9)", "raise OSError"])
+def test_what_stops_the_decoder_from_elsewhere_is_not_blamed_on_the_image(make, decoder, code):
+    decoder(code)
+
+    with pytest.raises(subprocess.CalledProcessError):
+        make(intact("HEIC"))
+
+
+def test_a_decoder_that_does_not_end_is_ended():
+    with pytest.raises(subprocess.CalledProcessError) as ended:
+        run(
+            """
+            from uploads import heif
+            def decode(*paths):
+                while True: pass
+            heif.CPU_SECONDS, heif.DECODERS = 1, {"avif": decode}
+            heif.main("avif", "", "", str(2**30))
+            """
+        )
+
+    assert -ended.value.returncode == signal.SIGXCPU
+
+
+@on_linux
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_the_decoder_gets_no_more_memory_than_it_may(make, monkeypatch, image_format):
+    content = encode(photo(size=(2500, 2000)), image_format)
+    assert make(content)
+    monkeypatch.setattr(heif, "OWN_BYTES", 32 * 1024**2 - images.WHOLE_MAX_BYTES)
+
+    with pytest.raises(ImageRejected, match="damaged"):
+        make(content)
 
 
 # --- Sizes ---------------------------------------------------------------------------------------
@@ -573,9 +814,10 @@ def run(code: str, source: Path | None = None) -> str:
     margin = len(lines[0]) - len(lines[0].lstrip())
     head = f"from pathlib import Path\nsource = Path({str(source)!r})\nfolder = source.parent"
     script = "\n".join([head, PEAK, *(line[margin:] for line in lines)])
+    malloc = dict(re.findall(r"(MALLOC_\w+)=(\d+)", (APP / "bin" / "worker").read_text()))
     return subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(APP)},
+        env={**os.environ, "PYTHONPATH": str(APP), **malloc},
         check=True,
         capture_output=True,
         text=True,
@@ -601,6 +843,21 @@ def peak_of_making_safe(source: Path) -> tuple[str, float]:
     return result, float(mib)
 
 
+def peak_of_decoding(source: Path, kind: str) -> float:
+    """The MiB that the decoder of an AVIF or a HEIC takes above an idle one."""
+    mib = run(
+        f"""
+        import pillow_heif, pyvips
+        from uploads import heif
+        idle = peak()
+        heif.DECODERS[{kind!r}](source, folder / "decoded")
+        print(peak() - idle)
+        """,
+        source,
+    )
+    return float(mib)
+
+
 @on_linux
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path):
     source = tmp_path / "incoming"
@@ -610,6 +867,64 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path):
 
     assert "million pixels, all frames" in result
     assert mib < 8
+
+
+@on_linux
+@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
+def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, image_format):
+    source = tmp_path / "incoming"
+    for size, sentence in [(30_000, "million pixels, all frames"), (9_000, "too many pixels for")]:
+        source.write_bytes(claiming(encode(photo(size=(64, 64)), image_format), size, size))
+
+        result, mib = peak_of_making_safe(source)
+
+        assert sentence in result
+        assert mib < 8
+
+
+@on_linux
+@pytest.mark.parametrize(
+    ("image_format", "mode", "options"),
+    [
+        ("GIF", "RGB", {}),
+        ("WEBP", "RGB", {}),
+        ("WEBP", "RGBA", {}),
+        ("AVIF", "RGB", {"subsampling": "4:4:4", "speed": 10}),
+        ("AVIF", "RGBA", {"speed": 10}),
+        (HEIC, "RGB", {"enc_params": {"preset": "ultrafast"}}),
+        ("JPEG", "RGB", {"progressive": True, "subsampling": 0}),
+        ("JPEG", "CMYK", {"progressive": True}),
+    ],
+)
+def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, mode, options):
+    """Of a grainy one, and beside the file itself and what any picture takes."""
+    size = (2400, 1600)
+    grain = Image.effect_noise(size, 16).convert("RGB")
+    picture = ImageChops.overlay(photo(size=size), grain).convert(mode)
+    if mode == "RGBA":
+        picture.putalpha(photo("L", size))
+    source = tmp_path / "incoming"
+    picture.save(source, image_format, **options)
+    shape = images.recognise(source.read_bytes()[: images.HEAD_BYTES])
+    counted = images.check_pixels(images.read_frame(source, shape), shape, LIMIT)
+
+    most = (counted + 2 * source.stat().st_size) / 1024**2 + 24
+    assert peak_of_making_safe(source)[1] < most
+    if shape.apart:
+        assert peak_of_decoding(source, shape.apart) < most
+
+
+def test_a_large_picture_is_made_alone_and_small_ones_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "PICTURES", tmp_path / "pictures")
+    with images.PICTURES.open("a") as other:
+        with images.room_for(images.WHOLE_MAX_BYTES // 2):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(other, fcntl.LOCK_UN)
+        with images.room_for(images.WHOLE_MAX_BYTES // 2 + 1), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @on_linux

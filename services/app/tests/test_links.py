@@ -2,15 +2,18 @@
 
 from urllib.parse import parse_qs, urlsplit
 
+import pillow_heif
 import pytest
 import requests
 from django.db.models.functions import Now
 from django.test import Client
 
+from samples import picture
 from uploads import links
 from uploads.errors import StillChecking, UploadNotFound
 from uploads.models import Kind, Upload
 
+pillow_heif.register_heif_opener()
 pytestmark = pytest.mark.django_db
 
 
@@ -41,6 +44,15 @@ def test_an_image_is_shown_inline_as_what_it_is(store, ready):
     assert answer.headers["Content-Type"] == "image/png"
     assert answer.headers["Content-Disposition"] == "inline"
     assert answer.headers["Cache-Control"].startswith("private, max-age=")
+
+
+def test_a_heic_is_shown_as_the_jpeg_that_it_became(store, ready):
+    upload = ready(picture(image_format="HEIF"), filename="IMG_1.HEIC")
+    assert upload.content_type == "image/jpeg"
+    answer = fetch(links.follow_link(token=upload.token, kind=Kind.IMAGE))
+    assert answer.headers["Content-Type"] == "image/jpeg"
+    assert answer.headers["Content-Disposition"] == "inline"  # the name is not said: it ends wrong
+    assert (getattr(answer, "content_", None) or answer.content).startswith(b"\xff\xd8\xff")
 
 
 def test_a_head_gets_an_address_that_answers_head(store, receive):

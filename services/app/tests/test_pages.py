@@ -215,7 +215,7 @@ class TestImages:
         text = client.get("/").content.decode().replace("\xa0", " ")
         assert "Your latest 5 images" in text
         assert "after 1 minute 30 seconds" in text
-        assert "JPEG, PNG, GIF, WebP. Up to 1 MB and 2.5 megapixels each, at most 10" in text
+        assert "JPEG, PNG, GIF, WebP, AVIF, HEIC. Up to 1 MB and 2.5 megapixels each" in text
 
     def test_one_image_kept_is_singular(self, client, settings):
         settings.IMAGES_KEPT = 1

@@ -216,7 +216,7 @@ def look_at_bytes(upload: Upload) -> str:
         )
     if upload.kind == Kind.FILE:
         return "application/octet-stream"
-    head = storage().read(upload.incoming_key, limits.HEAD_BYTES)
+    head = storage().read(upload.incoming_key, images.HEAD_BYTES)
     return limits.check_image_head(head or b"")
 
 
