@@ -22,18 +22,22 @@ class Line(socket.socket):
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(fileno=connection.detach())
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait anew: for each request on the connection, and for each PATIENCE of a long one."""
         self.waited = 0.0
         self.came = 0
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """What has come, once something has; raises ConnectionResetError, now and ever after."""
+        """What has come, once something has; raises ConnectionResetError where it is too little."""
         if self.gettimeout() is not None:  # gunicorn has a limit of its own
             return super().recv(size, flags)
         while True:
             if self.waited >= PATIENCE:
                 if self.came < ENOUGH:
                     raise ConnectionResetError(errno.ECONNRESET, "too little came")
-                self.waited, self.came = 0.0, 0
+                self.begin()
             began = time.monotonic()
             self.settimeout(PATIENCE - self.waited)
             try:
@@ -51,7 +55,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]  # gunicorn has no typ
     """gunicorn's threads, on such lines."""
 
     def enqueue_req(self, conn: gthread.TConn) -> None:
-        """Hand the connection to a thread."""
+        """Hand the connection to a thread, for its next request."""
         if not isinstance(conn.sock, Line):
             conn.sock = Line(conn.sock)
+        conn.sock.begin()
         super().enqueue_req(conn)
