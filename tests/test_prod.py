@@ -263,6 +263,26 @@ def test_the_bucket_shows_nothing_without_a_signature_and_runs_no_script(server)
         assert fetch(f"{server.storage}/s3tasks/marker", method).status_code == 404
 
 
+def test_a_browser_may_send_from_the_site_and_from_nowhere_else(server):
+    claim = {"kind": "file", "filename": "a.bin", "size": 4, "content_type": ""}
+    begun = fetch(f"{server.page}/api/uploads", "POST", json=claim).json()
+    ticket, owner = begun["ticket"], {"Authorization": f"Bearer {begun['owner_token']}"}
+    assert ticket["url"].startswith(f"{server.storage}/s3tasks")
+
+    def sent_from(origin: str) -> requests.Response:
+        file = {"file": ("a", b"1234")}
+        headers = {"Origin": origin}
+        return fetch(ticket["url"], "POST", data=ticket["fields"], files=file, headers=headers)
+
+    elsewhere, here = sent_from("https://elsewhere.example"), sent_from(server.page)
+
+    assert "Access-Control-Allow-Origin" not in elsewhere.headers
+    assert here.status_code == 204
+    assert here.headers["Access-Control-Allow-Origin"] == server.page
+    complete = fetch(f"{server.page}/api/uploads/{begun['id']}/complete", "POST", headers=owner)
+    assert fetch(complete.json()["link"]).content == b"1234"
+
+
 def test_what_a_visitor_forges_counts_for_nothing(server):
     forged = {"X-Forwarded-For": "203.0.113.9", "X-Request-ID": "forged-by-a-visitor-0123456789"}
     answer = fetch(f"{server.page}/a.txt", "PUT", data=b"text", headers=forged)
