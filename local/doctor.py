@@ -104,6 +104,15 @@ def is_free(port: int) -> bool:
     return True
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody holds now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
 def container(port: int) -> tuple[str, str]:
     """The container that publishes the port, and the folder of its Compose project; or blanks."""
     shape = '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'

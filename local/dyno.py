@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import doctor
 import envfile
 import up
 import usage
+from budget import PLAN
 from load import THREADS, Load
 from smoke import smoke, wait_for
 from visitor import Connections, Failed, Visitor
@@ -32,7 +32,6 @@ from visitor import Connections, Failed, Visitor
 PROJECT = (os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks") + "-dyno"
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
-CONNECTIONS = 20  # Redis's and Postgres's on the small plans
 DYNO_MIB = 512
 RATE, LOAD_SECONDS = 20, 60  # uploads a second
 # In seconds: files also go meanwhile, images live until they have been made safe.
@@ -67,18 +66,9 @@ def die(message: str) -> NoReturn:
     sys.exit(f"dyno: {message}")
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody holds now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def choose() -> dict[str, str]:
     """What Heroku draws, and the ports on this machine: into the environment, for Compose."""
-    web, flower, minio, console = free_ports(4)
+    web, flower, minio, console = doctor.free_ports(4)
     chosen = {
         "COMPOSE_PROJECT_NAME": PROJECT,
         "COMPOSE_FILE": "docker-compose.yml:compose/dyno.yml",
@@ -180,11 +170,11 @@ def load(page: str, env: dict[str, str], flower: str) -> None:
     with usage.Counter(password) as counter:
         minute(page, photo)
         everything(page, photo, ask_flower)
-    most = ", ".join(f"{name} {count} of {CONNECTIONS}" for name, count in counter.most.items())
+    most = ", ".join(f"{name} {count} of {PLAN}" for name, count in counter.most.items())
     say(f"connections at the most, a release and a shell among them: {most}")
     for name, count in usage.turned_away(password).items():
         if count:
-            raise Failed(f"{name} turned {count} connections away: more than {CONNECTIONS}")
+            raise Failed(f"{name} turned {count} connections away: more than {PLAN}")
     peaks = {name: usage.memory_peak(name) for name in PROCESSES}
     used = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in peaks.items())
     say(f"memory at the most: {used} of {DYNO_MIB}")

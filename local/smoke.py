@@ -41,7 +41,7 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
             return found
         if time.monotonic() > deadline:
             raise Failed(f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.2)
+        time.sleep(0.05)
 
 
 def smoke(page: str, storage: str, *, verify: bool = False) -> str:
@@ -51,9 +51,9 @@ def smoke(page: str, storage: str, *, verify: bool = False) -> str:
     visitor.fill_in("image", "smoke.png", picture(640, 480), ttl=60)
     visitor.fill_in("file", "smoke.txt", text, ttl=60)
     start = time.monotonic()
-    pictures = wait_for(lambda: visitor.pictures(storage), 20, "the image is shown")
+    picture_url = wait_for(visitor.pictures, 20, "the image is shown")[0]
     shown = time.monotonic() - start
-    if visitor.fetch(pictures[0]).status != 200:
+    if not picture_url.startswith(storage) or visitor.fetch(picture_url).status != 200:
         raise Failed("the thumbnail's address does not work")
     if visitor.fetch(visitor.links("/files/")[0]).body != text:
         raise Failed("the share link does not lead to the file's bytes")

@@ -125,8 +125,7 @@ class Visitor:
         answer = self.ask("GET", self.page + path)
         if answer.status != 200:
             raise Refused(f"GET {path}", answer.status)
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', answer.text)
-        self.token = found.group(1) if found else self.token
+        self.token = token_in(answer.text) or self.token
         return answer.text
 
     def fetch(self, url: str) -> Answer:
@@ -136,14 +135,11 @@ class Visitor:
 
     def links(self, path: str) -> list[str]:
         """The share links on a page, in its order, each once."""
-        letter = "i" if path == "/" else "f"
-        found = re.findall(rf"{self.page}/{letter}/[\w-]{{22}}", self.get(path))
-        return list(dict.fromkeys(found))
+        return links_in(self.get(path), self.page, path)
 
-    def pictures(self, storage: str) -> list[str]:
+    def pictures(self) -> list[str]:
         """The addresses of the pictures on My Images."""
-        found = re.findall(r'<img[^>]+src="([^"]+)"', self.get("/"))
-        return [html.unescape(each) for each in found if each.startswith(storage)]
+        return pictures_in(self.get("/"))
 
     # --- Three doors ------------------------------------------------------------------------------
 
@@ -202,6 +198,24 @@ class Visitor:
         if answer.status != 201:
             raise Refused("a PUT", answer.status)
         return answer.text.strip()
+
+
+def token_in(text: str) -> str:
+    """What a page's forms must bring along; blank where it has none."""
+    found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', text)
+    return found.group(1) if found else ""
+
+
+def links_in(text: str, page: str, path: str) -> list[str]:
+    """The share links on the page under that path, in its order, each once."""
+    letter = "i" if path == "/" else "f"
+    return list(dict.fromkeys(re.findall(rf"{page}/{letter}/[\w-]{{22}}", text)))
+
+
+def pictures_in(text: str) -> list[str]:
+    """The addresses of a page's pictures, but for its own."""
+    found = re.findall(r'<img[^>]+src="([^"]+)"', text)
+    return [html.unescape(src) for src in found if "/static/" not in src]
 
 
 def multipart(fields: dict[str, str], field: str, name: str, content: bytes) -> tuple[bytes, str]:

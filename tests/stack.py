@@ -4,14 +4,10 @@ The copy has its own `.env`, Compose project, volumes and free ports, so a runni
 touched, and nothing of its `.env` is read.
 """
 
-import html
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,10 @@ import boto3
 import requests
 from botocore.config import Config
 from decouple import RepositoryEnv
+
+from doctor import free_ports
+from smoke import wait_for
+from visitor import links_in, pictures_in, token_in
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "s3tasks"
@@ -50,25 +50,6 @@ def why_no_engine() -> str | None:
     if subprocess.run(["docker", "compose", "version"], capture_output=True).returncode:
         return "no Docker Compose: `docker compose version` fails"
     return None
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """What the condition returns once that is true; fails, saying what, when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if found := condition():
-            return found
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody holds now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def copy_tree(target: Path) -> Path:
@@ -244,8 +225,7 @@ class Visitor:
     def get(self, path: str = "/") -> requests.Response:
         """A page, whose forms' token is kept."""
         answer = self.session.get(f"{self.page}{path}", timeout=30)
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', answer.text)
-        self.token = found.group(1) if found else self.token
+        self.token = token_in(answer.text) or self.token
         return answer
 
     def post(self, path: str, files: Any = None, **fields: Any) -> requests.Response:
@@ -266,14 +246,11 @@ class Visitor:
 
     def links(self, path: str = "/") -> list[str]:
         """The share links on a page, in its order, each once."""
-        letter = "i" if path == "/" else "f"
-        found = re.findall(rf"{self.page}/{letter}/[\w-]{{22}}", self.get(path).text)
-        return list(dict.fromkeys(found))
+        return links_in(self.get(path).text, self.page, path)
 
     def pictures(self) -> list[str]:
         """The addresses of the pictures on My Images, as the browser would fetch them."""
-        found = re.findall(r'<img[^>]+src="([^"]+)"', self.get().text)
-        return [html.unescape(src) for src in found if "/static/" not in src]
+        return pictures_in(self.get().text)
 
     def wait_for_pictures(self, count: int, seconds: float = 20) -> list[str]:
         """The pictures, once there are so many."""

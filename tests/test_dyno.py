@@ -16,12 +16,12 @@ from hashlib import sha256
 
 import pytest
 
+from budget import PLAN
 from load import Load, Sent
 from photos import photo
 from stack import Stack, copy_tree, wait_for, why_no_engine, without_decouple_files
 from visitor import PAGES, TRUSTING, Connections, Visitor
 
-PLAN = 20  # connections
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
 SIGTERMS = 50
 KILLED = 137  # by SIGKILL

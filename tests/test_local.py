@@ -5,15 +5,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import pytest
@@ -21,22 +18,12 @@ import requests
 from PIL import Image
 
 import envfile
+from doctor import free_ports
+from smoke import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60  # it takes about 5; a busy machine takes longer
 HOSTS = ["localhost", "127.0.0.1"]
-T = TypeVar("T")
-
-
-def wait_for(what: Callable[[], T], seconds: float, name: str) -> T:
-    """The first true answer of `what`, asked until the deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = what()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"not within {seconds} s: {name}"
-        time.sleep(0.1)
 
 
 class Tree:
@@ -47,7 +34,7 @@ class Tree:
         self.log = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self._copy()
-        self.ports = dict(zip(envfile.PORTS, free_ports(), strict=True))
+        self.ports = dict(zip(envfile.PORTS, free_ports(len(envfile.PORTS)), strict=True))
         self.make_env()
 
     def _copy(self) -> None:
@@ -139,16 +126,6 @@ class Tree:
         psutil.wait_procs(self.processes(), timeout=5)
         if self.process:
             self.process.wait(10)
-
-
-def free_ports() -> list[int]:
-    sockets = [socket.socket() for _ in envfile.PORTS]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    found = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return found
 
 
 @pytest.fixture(scope="module")

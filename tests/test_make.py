@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import envfile
+from doctor import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 INFO = {"ServerVersion": "28.0.1", "MemTotal": 8 * 1024**3, "DockerRootDir": "/"}
@@ -40,7 +41,7 @@ class Machine:
                 (self.programs / tool).symlink_to(found)
         (self.programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
         envfile.complete(self.tree / ".env")
-        self.set_ports(free_ports())
+        self.set_ports(free_ports(len(envfile.PORTS)))
         self.venv()
 
     def set(self, **values: object) -> None:
@@ -94,14 +95,6 @@ class Machine:
             timeout=60,
         )
         return done.returncode, done.stdout
-
-
-def free_ports() -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in envfile.PORTS]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 @pytest.fixture
