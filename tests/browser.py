@@ -158,6 +158,7 @@ class Person:
 
     def is_accessible(self) -> None:
         """Fail with what axe-core finds wrong with the page as it is now."""
+        self.page.wait_for_load_state()  # an element is there before the stylesheet is
         # Colours on their way are nobody's: what appears or goes is judged once it stands.
         self.page.evaluate(
             "() => Promise.all(document.getAnimations()"
