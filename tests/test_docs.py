@@ -7,7 +7,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.pt-BR.md"]
+DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def test_every_verb_that_it_names_is_in_the_makefile():
@@ -18,9 +19,10 @@ def test_every_verb_that_it_names_is_in_the_makefile():
     assert commands <= targets
 
 
-def test_its_table_of_verbs_is_that_of_make():
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_its_table_of_verbs_is_that_of_make(readme):
     helped = re.findall(r"(?m)^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text())
-    table = re.findall(r"(?m)^\| `make ([a-z-]+)`", README)
+    table = re.findall(r"(?m)^\| `make ([a-z-]+)`", readme.read_text())
     assert sorted(table) == sorted(helped)
 
 
@@ -38,7 +40,7 @@ def test_its_table_of_variables_is_that_of_env_var():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_what_it_links_to_is_there(document):
-    links = re.findall(r"\]\(([^)#]+)\)", document.read_text())
+    links = re.findall(r"\]\(([^)#]+)", document.read_text())
     for link in links:
         if "://" not in link:
             assert (document.parent / link).exists(), link
