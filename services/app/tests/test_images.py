@@ -889,6 +889,7 @@ def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, i
         ("GIF", "RGB", {}),
         ("WEBP", "RGB", {}),
         ("WEBP", "RGBA", {}),
+        ("WEBP", "film", {}),
         ("AVIF", "RGB", {"subsampling": "4:4:4", "speed": 10}),
         ("AVIF", "RGBA", {"speed": 10}),
         (HEIC, "RGB", {"enc_params": {"preset": "ultrafast"}}),
@@ -899,6 +900,9 @@ def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, i
 def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, mode, options):
     """Of a grainy one, and beside the file itself and what any picture takes."""
     size = (2400, 1600)
+    if mode == "film":
+        size, mode = (600, 400), "RGB"
+        options = {"save_all": True, "append_images": [photo(size=size).rotate(9)] * 39}
     grain = Image.effect_noise(size, 16).convert("RGB")
     picture = ImageChops.overlay(photo(size=size), grain).convert(mode)
     if mode == "RGBA":
@@ -917,12 +921,12 @@ def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, m
 def test_a_large_picture_is_made_alone_and_small_ones_together(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "PICTURES", tmp_path / "pictures")
     with images.PICTURES.open("a") as other:
-        with images.room_for(images.WHOLE_MAX_BYTES // 2):
+        with images.room_for(images.ALONE_BYTES):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
             with pytest.raises(BlockingIOError):
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(other, fcntl.LOCK_UN)
-        with images.room_for(images.WHOLE_MAX_BYTES // 2 + 1), pytest.raises(BlockingIOError):
+        with images.room_for(images.ALONE_BYTES + 1), pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

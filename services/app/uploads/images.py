@@ -36,8 +36,10 @@ THUMBNAIL_TYPE = "image/webp"  # the smallest that every browser shows, and it h
 
 HEAD_BYTES = 64  # as many first bytes tell every type that we accept
 
-# What may be held of a picture that does not stream: a dyno has 512 MiB, an idle worker up to 225.
-WHOLE_MAX_BYTES = 256 * 1024 * 1024
+# What may be held of a picture that does not stream: a dyno has 512 MiB, an idle worker up to 225,
+# and any picture takes 20 or more.
+WHOLE_MAX_BYTES = 240 * 1024 * 1024
+ALONE_BYTES = 80 * 1024 * 1024  # one that holds more is made while no other is
 
 PICTURES = Path(tempfile.gettempdir(), "s3tasks-pictures")  # locked by who makes one
 
@@ -130,6 +132,7 @@ class Format:
     frame_bytes: int = 0  # held a pixel of a frame, by reading and writing together
     alpha_bytes: int = 0  # more, where a pixel may be transparent
     deep_bytes: int = 0  # more, where a sample has more than eight bits
+    film_bytes: int = 0  # more, for each frame of an animation
     apart: str = ""  # what heif.py decodes it as; then only its header is read here
     safe_type: str = ""  # what it becomes, where that is another type
     is_whole: Callable[[Path], bool] = lambda path: True
@@ -163,7 +166,7 @@ FORMATS = [
         load_options={"fail_on": "error", "n": -1},
         save_options={"dither": 0},  # its colours fit a palette as they are
         frame_options={"n": 1},
-        frame_bytes=17,
+        frame_bytes=19,
         is_whole=gif_is_whole,
     ),
     Format(
@@ -174,8 +177,9 @@ FORMATS = [
         load_options={"fail_on": "error", "n": -1},
         save_options={"Q": 85, "effort": 2},  # 48 megapixels in 3 s; 4, the default, takes 6
         frame_options={"n": 1},
-        frame_bytes=11,
-        alpha_bytes=22,
+        frame_bytes=12,
+        alpha_bytes=26,
+        film_bytes=4,  # its loader lets go of no frame before the last
     ),
     Format(
         "image/avif",
@@ -186,8 +190,8 @@ FORMATS = [
         # As good as the WebP above in two thirds of its bytes. A higher effort takes four times as
         # long and gains nothing.
         save_options={"compression": "av1", "Q": 65, "effort": 1},
-        frame_bytes=21,
-        alpha_bytes=15,
+        frame_bytes=20,
+        alpha_bytes=16,
         deep_bytes=4,
         apart="avif",
     ),
@@ -264,12 +268,10 @@ def make_safe(source: Path, folder: Path, *, max_pixels: int) -> SafeImage:
 def room_for(held_bytes: int) -> Iterator[None]:
     """Wait until the picture fits beside those of the worker's other processes; until the end.
 
-    Of two that hold more than half of what may be held, one waits, so that the worker's memory
-    does. The kernel lifts the lock of a process that is killed.
+    The kernel lifts the lock of a process that is killed.
     """
-    alone = 2 * held_bytes > WHOLE_MAX_BYTES
     with PICTURES.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(file, fcntl.LOCK_EX if held_bytes > ALONE_BYTES else fcntl.LOCK_SH)
         yield
 
 
@@ -358,6 +360,7 @@ def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> 
     pixel_bytes += image_format.frame_bytes
     pixel_bytes += image_format.alpha_bytes if frame.hasalpha() else 0
     pixel_bytes += image_format.deep_bytes if frame.format == "ushort" else 0
+    pixel_bytes += image_format.film_bytes * frames if frames > 1 else 0
     if frame_pixels * pixel_bytes > WHOLE_MAX_BYTES:
         raise ImageRejected(TOO_MUCH_AT_ONCE)
     return int(frame_pixels * pixel_bytes)
