@@ -899,10 +899,11 @@ def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, i
 )
 def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, mode, options):
     """Of a grainy one, and beside the file itself and what any picture takes."""
-    size = (2400, 1600)
+    size = (4000, 3000) if image_format == HEIC else (2400, 1600)
     if mode == "film":
         size, mode = (600, 400), "RGB"
-        options = {"save_all": True, "append_images": [photo(size=size).rotate(9)] * 39}
+        frames = [photo(size=size).rotate(9 * number) for number in range(40)]
+        options = {"save_all": True, "append_images": frames}
     grain = Image.effect_noise(size, 16).convert("RGB")
     picture = ImageChops.overlay(photo(size=size), grain).convert(mode)
     if mode == "RGBA":
