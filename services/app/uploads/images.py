@@ -13,7 +13,6 @@ import fcntl
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,7 +40,8 @@ HEAD_BYTES = 64  # as many first bytes tell every type that we accept
 WHOLE_MAX_BYTES = 240 * 1024 * 1024
 ALONE_BYTES = 80 * 1024 * 1024  # one that holds more is made while no other is
 
-PICTURES = Path(tempfile.gettempdir(), "s3tasks-pictures")  # locked by who makes one
+# Locked by who makes a picture. In each container's own folder, which TMPDIR need not be.
+PICTURES = Path("/tmp/s3tasks-pictures")  # noqa: S108
 
 # What is decoded at once of a picture that has to be turned. Rows come in sixteens, which is the
 # decoders' own step: one that reads in sequence can't go back into a step that it has left.
@@ -331,7 +331,7 @@ def decode_apart(
         pixels = pixels.copy()
         profile = frame.get("icc-profile-data")
         pixels.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
-    return in_strips(pixels)
+    return in_strips(pixels, (0, 0, width, height))
 
 
 def decodes(path: Path, image_format: Format) -> bool:
@@ -508,13 +508,12 @@ def turn(image: pyvips.Image, how: Turn, spool: Path) -> pyvips.Image:
         grid, place = raw(rows, count * width).grid(width, count, 1), (filled, 0, height, width)
     else:
         grid, place = raw(width, count * rows), (0, filled, width, height)
-    upright: pyvips.Image = in_strips(grid).crop(*place)
-    return upright
+    return in_strips(grid, place)
 
 
-def in_strips(pixels: pyvips.Image) -> pyvips.Image:
-    """The pixels of a file, of which no more is in memory than a strip."""
+def in_strips(pixels: pyvips.Image, place: tuple[int, int, int, int]) -> pyvips.Image:
+    """The place in the pixels of a file, of which no more is in memory than a strip."""
     # arrayjoin, of one though, unmaps the file after each strip: without it all of the file gets
     # resident (143 MiB against 6, libvips 8.18). The cache asks for higher strips, so for fewer.
-    strips: pyvips.Image = load_vips().Image.arrayjoin([pixels])
+    strips: pyvips.Image = load_vips().Image.arrayjoin([pixels]).crop(*place)
     return strips.linecache(tile_height=64, access="sequential")
