@@ -34,6 +34,7 @@ def hang(*, debug: bool, tmp_path) -> subprocess.CompletedProcess[str]:
 def test_a_loop_that_hangs_ends_its_process_and_says_where(tmp_path):
     done = hang(debug=False, tmp_path=tmp_path)
     assert done.returncode == 1
+    assert "Timeout" in done.stderr
     assert "in loop" in done.stderr
     assert (tmp_path / "s3tasks-beat").exists()
 
@@ -42,13 +43,24 @@ def test_a_developers_process_may_stand_in_a_debugger(tmp_path):
     assert hang(debug=True, tmp_path=tmp_path).returncode == 0
 
 
+def test_a_sign_that_cannot_be_shown_ends_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(life, "FOLDER", tmp_path / "missing")
+    life.show("beat")
+
+
+def forget_redis():
+    """Close what the process' client holds; the next one reads the settings anew."""
+    rate.client().connection_pool.disconnect()
+    rate.client.cache_clear()
+
+
 @pytest.fixture
 def stands_still(monkeypatch):
     """The worker's loop turned a minute ago."""
     monkeypatch.setattr(life, "_worker_turned", time.monotonic() - 60)
-    rate.client.cache_clear()
+    forget_redis()
     yield
-    rate.client.cache_clear()
+    forget_redis()
 
 
 def test_a_loop_that_stands_still_is_not_well(stands_still):
