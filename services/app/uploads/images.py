@@ -40,8 +40,9 @@ HEAD_BYTES = 64  # as many first bytes tell every type that we accept
 WHOLE_MAX_BYTES = 240 * 1024 * 1024
 ALONE_BYTES = 80 * 1024 * 1024  # one that holds more is made while no other is
 
-# Locked by who makes a picture. In each container's own folder, which TMPDIR need not be.
-PICTURES = Path("/tmp/s3tasks-pictures")  # noqa: S108
+# Locked by who makes a picture. In each container's own folder, which TMPDIR need not be; without
+# containers another user's file could not be opened there.
+PICTURES = Path(f"/tmp/s3tasks-pictures-{os.getuid()}")  # noqa: S108
 
 # What is decoded at once of a picture that has to be turned. Rows come in sixteens, which is the
 # decoders' own step: one that reads in sequence can't go back into a step that it has left.
