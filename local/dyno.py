@@ -36,7 +36,7 @@ DYNO_MIB = 512
 RATE, LOAD_SECONDS = 20, 60  # uploads a second
 # In seconds: files also go meanwhile, images live until they have been made safe.
 TTL = {"image": 600, "file": 20}
-MADE_SECONDS = 120  # on a machine that is busy otherwise
+MADE_SECONDS = 300  # on a machine that is busy otherwise
 PROCESSES = ("web", "worker", "beat", "flower")
 
 # 90 kB: colours that flow, and a sensor's noise.
