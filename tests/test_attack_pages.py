@@ -67,7 +67,6 @@ def store(running_stack, request):
         running_stack.up("web", "worker", "beat", USE_S3=False)
     yield request.param
     if request.param == "disk":
-        running_stack.empty()
         running_stack.up("web", "worker", "beat", USE_S3="")
 
 
