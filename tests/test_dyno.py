@@ -63,6 +63,7 @@ class Dyno(Stack):
         self.project = values["COMPOSE_PROJECT_NAME"]
         self.ports = {name: int(v) for name, v in values.items() if name.endswith("_PORT")}
         self.page = f"https://localhost:{self.ports['WEB_PORT']}"
+        self.storage = f"http://localhost:{self.ports['MINIO_PORT']}"
 
     def container(self, service: str) -> str:
         """Its name."""
