@@ -44,26 +44,28 @@ class Answer:
 
 
 class Connections:
-    """Connections that stay open until nobody has this any more, one an origin; for one thread."""
+    """Connections that stay open until nobody has this any more; threads may share it."""
 
     def __init__(self, *, verify: bool = False) -> None:
-        self.open: dict[str, http.client.HTTPConnection] = {}
+        self.idle: dict[str, list[http.client.HTTPConnection]] = {}  # by origin
         self.context = ssl.create_default_context() if verify else TRUSTING
 
     def __del__(self) -> None:
-        for connection in self.open.values():
-            connection.close()
+        for connections in self.idle.values():
+            for connection in connections:
+                connection.close()
 
     def ask(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
         """The answer. Asked again where a connection that was open turns out to be closed."""
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         origin = f"{parts.scheme}://{parts.netloc}"
+        idle = self.idle.setdefault(origin, [])
         while True:
-            connection = self.open.pop(origin, None)
-            fresh = connection is None
-            if connection is None:
-                connection = self.connect(origin)
+            try:
+                connection, fresh = idle.pop(), False
+            except IndexError:
+                connection, fresh = self.connect(origin), True
             try:
                 connection.request(method, path or "/", body, headers)
                 answer = Answer(connection.getresponse())
@@ -75,7 +77,7 @@ class Connections:
                 connection.close()
                 raise
             else:
-                self.open[origin] = connection
+                idle.append(connection)
                 return answer
 
     def connect(self, origin: str) -> http.client.HTTPConnection:
