@@ -77,21 +77,18 @@ class ProgramsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        is_api = request.path_info.startswith("/api/")
+        if not is_api and request.method != "PUT":
+            return self.get_response(request)
         # What is said out here is said before LocaleMiddleware, or after it.
         with translation.override(translation.get_language_from_request(request)):
-            return self.answer(request)
-
-    def answer(self, request: HttpRequest) -> HttpResponseBase:
-        """The answer."""
-        if request.path_info.startswith("/api/"):
-            response = refuse_forms(request) or self.get_response(request)
-            response = rewritten(response, problem, PROBLEM)
-            response["Cache-Control"] = "no-store"
-            return response
-        if request.method == "PUT":
+            if is_api:
+                response = refuse_forms(request) or self.get_response(request)
+                response = rewritten(response, problem, PROBLEM)
+                response["Cache-Control"] = "no-store"
+                return response
             request.urlconf = "api.put_urls"
             return rewritten(self.get_response(request), line, TEXT)
-        return self.get_response(request)
 
 
 def refuse_forms(request: HttpRequest) -> HttpResponse | None:
