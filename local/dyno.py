@@ -97,11 +97,11 @@ def boot(env: dict[str, str], page: str) -> None:
         raise Failed("release failed, so that nothing else was started")
     released = time.monotonic()
     visitor = Visitor(page)
-    while not visitor.answers("/healthz"):
-        if time.monotonic() - released > BOOT_SECONDS:
-            up.compose("logs", "--tail", "30", "web")
-            raise Failed(f"web does not answer on $PORT within {BOOT_SECONDS} s")
-        time.sleep(0.2)
+    try:
+        wait_for(lambda: visitor.answers("/healthz"), BOOT_SECONDS, "web answers on $PORT")
+    except Failed:
+        up.compose("logs", "--tail", "30", "web")
+        raise
     say(
         f"release and what it needs took {released - start:.1f} s, then web answered after"
         f" {time.monotonic() - released:.1f} s of {BOOT_SECONDS}"

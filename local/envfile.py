@@ -91,13 +91,18 @@ def names() -> list[str]:
     return [name for name, _ in entries(TEMPLATE.read_text(encoding="utf-8"))]
 
 
+def is_port(value: str) -> bool:
+    """Whether it is a number from 1 to 65535."""
+    return bool(re.fullmatch(r"[1-9][0-9]{0,4}", value)) and int(value) <= 65535
+
+
 def ports(env: dict[str, str]) -> dict[str, int]:
     """The ports on this machine: the shell's, else `.env`'s, else the template's, as in Compose."""
     defaults = read(TEMPLATE)
     found = {}
     for name in PORTS:
         value = os.environ.get(name) or env.get(name) or defaults[name]
-        if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > 65535:
+        if not is_port(value):
             sys.exit(f"{name}={value} in .env: expected a port, 1 to 65535")
         found[name] = int(value)
     return found

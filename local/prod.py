@@ -48,7 +48,7 @@ def use_production() -> None:
 def port(env: dict[str, str], name: str, default: int) -> int:
     """A published port; ends the program where it is none."""
     value = env.get(name) or str(default)
-    if not re.fullmatch(r"[1-9][0-9]{0,4}", value) or int(value) > 65535:
+    if not envfile.is_port(value):
         die(f"{name}={value} in .env.production: expected a port, 1 to 65535")
     return int(value)
 
