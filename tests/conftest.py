@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from browser import Person, chromium_path
-from stack import Stack, Visitor, copy_tree, why_no_engine
+from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +21,7 @@ def running_stack(tmp_path_factory):
         yield stack
     finally:
         stack.run("docker", "compose", "down", "--volumes", check=False)
-        images = [
-            f"{stack.project}-{name}" for name in ("app", "flower", "minio", "minio-bootstrap")
-        ]
-        stack.run("docker", "image", "rm", *images, check=False)
+        remove_images(stack.project)
 
 
 @pytest.fixture

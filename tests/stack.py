@@ -52,6 +52,15 @@ def why_no_engine() -> str | None:
     return None
 
 
+def remove_images(project: str) -> None:
+    """Remove what Compose built for the project; it labels that."""
+    label = f"label=com.docker.compose.project={project}"
+    command = ["docker", "image", "ls", "--quiet", "--filter", label]
+    found = subprocess.run(command, capture_output=True, text=True).stdout.split()
+    if found:
+        subprocess.run(["docker", "image", "rm", *found], capture_output=True)
+
+
 def copy_tree(target: Path) -> Path:
     """The working copy without what git ignores, as a fresh clone has it."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -90,8 +99,12 @@ class Stack:
         self.ports = dict(zip(names, free_ports(4), strict=True))
         set_variables(folder / ".env", UPLOAD_RATE=0, **self.ports)
         self.page = f"http://localhost:{self.ports['WEB_PORT']}"
-        self.storage = f"http://127.0.0.1:{self.ports['MINIO_PORT']}"
         self.flower = f"http://localhost:{self.ports['FLOWER_PORT']}"
+
+    @property
+    def storage(self) -> str:
+        """Where MinIO is, as browsers reach it."""
+        return f"http://127.0.0.1:{self.ports['MINIO_PORT']}"
 
     @property
     def env(self) -> dict[str, str]:

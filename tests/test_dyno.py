@@ -19,7 +19,14 @@ import pytest
 from budget import PLAN
 from load import Load, Sent
 from photos import photo
-from stack import Stack, copy_tree, wait_for, why_no_engine, without_decouple_files
+from stack import (
+    Stack,
+    copy_tree,
+    remove_images,
+    wait_for,
+    why_no_engine,
+    without_decouple_files,
+)
 from visitor import PAGES, TRUSTING, Connections, Visitor
 
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
@@ -44,12 +51,8 @@ def project():
     yield name
     compose = ["docker", "compose", "--project-name", f"{name}-dyno"]
     subprocess.run([*compose, "down", "--volumes", "--remove-orphans"], capture_output=True)
-    images = [
-        f"{name}{run}-dyno-{image}"
-        for run in ("", "-failing")
-        for image in ("app", "flower", "minio", "minio-bootstrap")
-    ]
-    subprocess.run(["docker", "image", "rm", *images], capture_output=True)
+    for run in ("", "-failing"):
+        remove_images(f"{name}{run}-dyno")
 
 
 class Dyno(Stack):
@@ -63,7 +66,6 @@ class Dyno(Stack):
         self.project = values["COMPOSE_PROJECT_NAME"]
         self.ports = {name: int(v) for name, v in values.items() if name.endswith("_PORT")}
         self.page = f"https://localhost:{self.ports['WEB_PORT']}"
-        self.storage = f"http://localhost:{self.ports['MINIO_PORT']}"
 
     def container(self, service: str) -> str:
         """Its name."""

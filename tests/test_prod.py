@@ -26,6 +26,7 @@ from stack import (
     Visitor,
     copy_tree,
     free_ports,
+    remove_images,
     set_variables,
     wait_for,
     why_no_engine,
@@ -58,7 +59,10 @@ class Server(Stack):
             UPLOAD_RATE=1_000_000,  # 0 would ask Redis nothing
         )
         self.page = f"https://{SITE}:{self.https}"
-        self.storage = f"https://s3.{SITE}:{self.https}"
+
+    @property
+    def storage(self) -> str:
+        return f"https://s3.{SITE}:{self.https}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -160,9 +164,7 @@ def server(tmp_path_factory):
             yield server
     finally:
         server.prod("down --volumes")
-        names = ("app", "flower", "minio", "minio-bootstrap", "caddy")
-        images = [f"{server.project}-{name}" for name in names]
-        server.run("docker", "image", "rm", *images, check=False)
+        remove_images(server.project)
 
 
 # --- From outside -------------------------------------------------------------------------------
