@@ -52,10 +52,9 @@ image.save(folder / "thumbnail", kind)
 
 OURS = MEASURE.format(
     prepare="""
-from django.conf import settings
-settings.configure()  # the sentences are marked for translation
 from uploads import images
-images.load_vips()
+from uploads.images.vips import load_vips
+load_vips()
 """,
     work="""
 images.make_safe(source, folder, max_pixels=100_000_000)

@@ -16,12 +16,16 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat, PngImagePlugin, TiffImagePlugin
 
-from uploads import heif, images
+from uploads import images
 from uploads.errors import ImageRejected
+from uploads.images import decoder as program
+from uploads.images import formats, memory
+from uploads.images import orientation as turning
+from uploads.images.vips import load_vips, read_frame
 
 pillow_heif.register_heif_opener()
 
-APP = Path(images.__file__).parents[1]
+APP = Path(images.__file__).parents[2]
 LIMIT = 100_000_000
 ORIENTATION = 0x0112
 GPS = 0x8825
@@ -234,7 +238,7 @@ def test_a_first_line_does_not_make_an_image(make, start, rest):
 
 
 def test_the_libraries_for_other_formats_are_locked():
-    vips = images.load_vips()
+    vips = load_vips()
 
     with pytest.raises(vips.Error, match="blocked"):
         vips.Image.svgload_buffer(b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
@@ -250,7 +254,7 @@ def test_a_web_process_does_not_load_libvips():
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("rows", [32, 4096], ids=["in bands", "at once"])
 def test_a_photo_of_each_orientation_is_upright(make, monkeypatch, orientation, rows):
-    monkeypatch.setattr(images, "BAND_BYTES", 333 * 3 * rows)
+    monkeypatch.setattr(turning, "BAND_BYTES", 333 * 3 * rows)
     content = oriented(orientation, "JPEG", quality=95)
     upright = ImageOps.exif_transpose(decode(content))
 
@@ -263,7 +267,7 @@ def test_a_photo_of_each_orientation_is_upright(make, monkeypatch, orientation, 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, monkeypatch, orientation):
-    monkeypatch.setattr(images, "BAND_BYTES", 333 * 3 * 48)
+    monkeypatch.setattr(turning, "BAND_BYTES", 333 * 3 * 48)
     content = oriented(orientation, "PNG")
 
     made = make(content)
@@ -273,7 +277,7 @@ def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, monkeypatch, or
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P"])
 def test_a_turned_png_keeps_its_kind_of_pixels(make, monkeypatch, mode):
-    monkeypatch.setattr(images, "BAND_BYTES", 333 * 3 * 16)
+    monkeypatch.setattr(turning, "BAND_BYTES", 333 * 3 * 16)
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     content = encode(photo("L" if mode == "I;16" else "RGB").convert(mode), "PNG", exif=exif)
@@ -426,7 +430,7 @@ def test_what_follows_an_image_is_cut_off(make, image_format):
 
 
 def test_a_photo_in_display_p3_keeps_its_colours(make):
-    p3 = images.load_vips().Operation.call("profile_load", "p3")
+    p3 = load_vips().Operation.call("profile_load", "p3")
     red = Image.new("RGB", (32, 32), (200, 60, 60))
     shown = ImageCms.profileToProfile(
         red,
@@ -450,7 +454,7 @@ def test_a_photo_in_srgb_keeps_its_pixels(make):
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
 @pytest.mark.parametrize("profile", ["p3", "cmyk", "none of all"])
 def test_a_wrong_profile_does_no_harm(make, mode, profile):
-    vips = images.load_vips()
+    vips = load_vips()
     data = b"junk" * 99
     if profile != "none of all":
         data = vips.Operation.call("profile_load", profile)
@@ -487,7 +491,7 @@ def test_sixteen_bits_stay_sixteen(make):
 
 @pytest.mark.parametrize("image_format", ["AVIF", HEIC])
 def test_an_avif_and_a_heic_in_display_p3_keep_their_colours(make, image_format):
-    p3 = images.load_vips().Operation.call("profile_load", "p3")
+    p3 = load_vips().Operation.call("profile_load", "p3")
     red = Image.new("RGB", (64, 64), (200, 60, 60))
     shown = ImageCms.profileToProfile(
         red, ImageCms.ImageCmsProfile(io.BytesIO(p3)), ImageCms.createProfile("sRGB")
@@ -502,7 +506,7 @@ def test_an_avif_and_a_heic_in_display_p3_keep_their_colours(make, image_format)
 @pytest.mark.parametrize("image_format", ["AVIF", HEIC])
 def test_a_deep_avif_and_heic_get_eight_bits(make, tmp_path, image_format, bits):
     if image_format == "AVIF":
-        vips = images.load_vips()
+        vips = load_vips()
         deep = vips.Image.new_from_array([[30_000]]).embed(0, 0, 64, 64, extend="copy")
         deep = deep.bandjoin([deep, deep]).cast("ushort").copy(interpretation="rgb16")
         content = deep.heifsave_buffer(compression="av1", bitdepth=bits)
@@ -636,7 +640,8 @@ def test_a_full_disk_is_not_blamed_on_the_image(tmp_path, image_format):
         """
         import resource, subprocess
         from uploads import images
-        vips = images.load_vips()
+        from uploads.images.vips import load_vips
+        vips = load_vips()
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
             images.make_safe(source, folder, max_pixels=10**8)
@@ -659,14 +664,14 @@ def decoder(tmp_path, monkeypatch):
     def put(code: str) -> None:
         path = tmp_path / "decoder.py"
         path.write_text(code)
-        monkeypatch.setattr(heif, "__file__", str(path))
+        monkeypatch.setattr(program, "__file__", str(path))
 
     return put
 
 
 def test_the_decoder_finds_no_secret(make, decoder, monkeypatch):
     monkeypatch.setenv("SECRET_KEY", "secret")
-    decoder(f"import os, sys; sys.exit('SECRET_KEY' in os.environ or {heif.DAMAGED})")
+    decoder(f"import os, sys; sys.exit('SECRET_KEY' in os.environ or {program.DAMAGED})")
 
     with pytest.raises(ImageRejected, match="damaged"):
         make(intact("AVIF"))
@@ -691,11 +696,11 @@ def test_a_decoder_that_does_not_end_is_ended():
     with pytest.raises(subprocess.CalledProcessError) as ended:
         run(
             """
-            from uploads import heif
+            from uploads.images import decoder
             def decode(*paths):
                 while True: pass
-            heif.CPU_SECONDS, heif.DECODERS = 1, {"avif": decode}
-            heif.main("avif", "", "", str(2**30))
+            decoder.CPU_SECONDS, decoder.DECODERS = 1, {"avif": decode}
+            decoder.main("avif", "", "", str(2**30))
             """
         )
 
@@ -707,7 +712,7 @@ def test_a_decoder_that_does_not_end_is_ended():
 def test_the_decoder_gets_no_more_memory_than_it_may(make, monkeypatch, image_format):
     content = encode(photo(size=(2500, 2000)), image_format)
     assert make(content)
-    monkeypatch.setattr(heif, "OWN_BYTES", 32 * 1024**2 - images.WHOLE_MAX_BYTES)
+    monkeypatch.setattr(program, "OWN_BYTES", 32 * 1024**2 - memory.WHOLE_MAX_BYTES)
 
     with pytest.raises(ImageRejected, match="damaged"):
         make(content)
@@ -830,7 +835,8 @@ def peak_of_making_safe(source: Path) -> tuple[str, float]:
         """
         from uploads import images
         from uploads.errors import ImageRejected
-        images.load_vips()
+        from uploads.images.vips import load_vips
+        load_vips()
         idle = peak()
         try:
             result = images.make_safe(source, folder, max_pixels=100_000_000).content_type
@@ -848,9 +854,9 @@ def peak_of_decoding(source: Path, kind: str) -> float:
     mib = run(
         f"""
         import pillow_heif, pyvips
-        from uploads import heif
+        from uploads.images import decoder
         idle = peak()
-        heif.DECODERS[{kind!r}](source, folder / "decoded")
+        decoder.DECODERS[{kind!r}](source, folder / "decoded")
         print(peak() - idle)
         """,
         source,
@@ -910,8 +916,8 @@ def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, m
         picture.putalpha(photo("L", size))
     source = tmp_path / "incoming"
     picture.save(source, image_format, **options)
-    shape = images.recognise(source.read_bytes()[: images.HEAD_BYTES])
-    counted = images.check_pixels(images.read_frame(source, shape), shape, LIMIT)
+    shape = formats.recognise(source.read_bytes()[: images.HEAD_BYTES])
+    counted = memory.check_pixels(read_frame(source, shape), shape, LIMIT)
 
     most = (counted + 2 * source.stat().st_size) / 1024**2 + 24
     assert peak_of_making_safe(source)[1] < most
@@ -920,14 +926,14 @@ def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, m
 
 
 def test_a_large_picture_is_made_alone_and_small_ones_together(tmp_path, monkeypatch):
-    monkeypatch.setattr(images, "PICTURES", tmp_path / "pictures")
-    with images.PICTURES.open("a") as other:
-        with images.room_for(images.ALONE_BYTES):
+    monkeypatch.setattr(memory, "PICTURES", tmp_path / "pictures")
+    with memory.PICTURES.open("a") as other:
+        with memory.room_for(memory.ALONE_BYTES):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
             with pytest.raises(BlockingIOError):
                 fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
             fcntl.flock(other, fcntl.LOCK_UN)
-        with images.room_for(images.ALONE_BYTES + 1), pytest.raises(BlockingIOError):
+        with memory.room_for(memory.ALONE_BYTES + 1), pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

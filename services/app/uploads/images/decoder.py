@@ -1,9 +1,9 @@
-"""The program that decodes an AVIF or a HEIC: python heif.py avif|heic SOURCE TARGET MAX_BYTES
+"""The program that decodes an AVIF or a HEIC: python decoder.py avif|heic SOURCE TARGET MAX_BYTES
 
 Writes the pixels of the one picture that such a file is shown as, upright and with eight bits a
 sample, and prints its width, height and bands. Exits with DAMAGED where the fault is the picture's.
 
-`images.decode_apart` runs it, with an empty environment, since strangers have got into servers
+`safe.decode_apart` runs it, with an empty environment, since strangers have got into servers
 through the libraries for these two (https://github.com/strukturag/libheif/security/advisories).
 Here they find no secret, get no more memory and time than these, and may crash. The wheel for HEIC
 has an encoder in it that is under the GPL: a program beside the app, and no part of it.

@@ -1,0 +1,56 @@
+"""The picture in the web's colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from uploads.images.vips import load_vips
+
+if TYPE_CHECKING:
+    import pyvips
+
+# Every sixth of the colour cube, or of the greys, by the number of a picture's colour bands.
+SAMPLES = {
+    1: bytes(range(0, 256, 51)),
+    3: bytes(
+        level
+        for red in range(0, 256, 51)
+        for green in range(0, 256, 51)
+        for blue in range(0, 256, 51)
+        for level in (red, green, blue)
+    ),
+}
+
+
+def to_srgb(image: pyvips.Image) -> pyvips.Image:
+    """The picture in the web's colours, so that it looks right without its profile."""
+    if image.interpretation == "cmyk":
+        return image.icc_transform("srgb", embedded=True, input_profile="cmyk")
+    if not changes_colours(image):
+        return image
+    depth = 16 if image.format == "ushort" else 8
+    converted = image.icc_transform("srgb", embedded=True, intent="relative", depth=depth)
+    if image.bands < 3:  # a grey one, which need not take three times the bytes
+        converted = converted.colourspace("grey16" if depth == 16 else "b-w")
+    return converted
+
+
+def changes_colours(image: pyvips.Image) -> bool:
+    """Whether a profile is embedded that differs from sRGB by more than rounding.
+
+    Most cameras embed sRGB itself, and converting a photo takes longer than all the rest. A
+    profile that can't be read, or is for another kind of picture, changes nothing either.
+    """
+    vips = load_vips()
+    if not image.get_typeof("icc-profile-data"):
+        return False
+    bands = 1 if image.bands < 3 else 3
+    samples = vips.Image.new_from_memory(
+        SAMPLES[bands], len(SAMPLES[bands]) // bands, 1, bands, "uchar"
+    ).copy(interpretation="b-w" if bands == 1 else "srgb")
+    samples.set_type(vips.GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
+    try:
+        converted = samples.icc_transform("srgb", embedded=True, intent="relative")
+        return bool((converted.cast("short") - samples).abs().max() > 2)
+    except vips.Error:
+        return False
