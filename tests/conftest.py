@@ -1,12 +1,23 @@
 """One stack for all tests from outside, built and started once by `make up`."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
 from browser import Person, chromium_path
 from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
+
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """Where several processes run the tests, what shares a stack or a machine is one's."""
+    for item in items:
+        if item.path.parent == FOLDER:
+            name = "stack" if "running_stack" in item.fixturenames else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session")

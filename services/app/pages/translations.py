@@ -6,6 +6,7 @@ catalogues, which lie outside the code: its folder is mounted read-only.
 
 import ast
 import io
+import tempfile
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.utils.translation.template import templatize
 
 SOURCES = settings.BASE_DIR / "locale"
+TESTS = settings.BASE_DIR / "tests"
 # How many of a call's first arguments are messages: one, or the singular and the plural.
 CALLS = {
     "_": 1,
@@ -38,9 +40,10 @@ def compile_all() -> list[Path]:
     for source in catalogues():
         target = Path(settings.LOCALE_PATHS[0]) / source.relative_to(SOURCES).with_suffix(".mo")
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
-        polib.pofile(str(source)).save_as_mofile(str(part))
-        written.append(part.replace(target))
+        with tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as part:
+            part.write(polib.pofile(str(source)).to_binary())
+        Path(part.name).chmod(0o644)  # for whichever user the processes run as
+        written.append(Path(part.name).replace(target))
     return written
 
 
@@ -64,7 +67,7 @@ def updated(source: Path) -> polib.POFile:
 def messages() -> dict[tuple[str, str], list[str]]:
     """Every message in the code and the templates, with its plural or "": the files it is in."""
     found: dict[tuple[str, str], list[str]] = {}
-    code = [p for p in settings.BASE_DIR.rglob("*.py") if "tests" not in p.parts]
+    code = [p for p in settings.BASE_DIR.rglob("*.py") if not p.is_relative_to(TESTS)]
     for path in sorted([*code, *settings.BASE_DIR.rglob("templates/**/*.html")]):
         place = path.relative_to(settings.BASE_DIR).as_posix()
         text = path.read_text()

@@ -24,8 +24,14 @@ ROOT = Path(__file__).resolve().parents[3]
 _running = ExitStack()
 
 
-def pytest_configure() -> None:
-    """Start the servers and set the environment, before pytest-django looks at it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the servers and set the environment, before pytest-django looks at it.
+
+    Where several processes run the tests, each has its own, and the one that hands out the tests
+    has none.
+    """
+    if config.getoption("dist") != "no" and not hasattr(config, "workerinput"):
+        return
     from moto.server import ThreadedMotoServer
 
     import servers
