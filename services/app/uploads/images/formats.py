@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HEAD_BYTES = 64  # as many first bytes tell every type that we accept
+HEAD_BYTES = (
+    4096  # as many first bytes tell every type that we accept: a HEIC may name 1,000 brands
+)
 
 
 def gif_is_whole(path: Path) -> bool:
@@ -35,15 +37,30 @@ def gif_is_whole(path: Path) -> bool:
     return True
 
 
-def names(*brands: bytes) -> Callable[[bytes], bool]:
-    """Whether the first bytes name one of the brands: https://mp4ra.org/registered-types/brands"""
+AVIF = {b"avif", b"avis"}
+HEIC = {b"heic", b"heix", b"heim", b"heis"}
+
+
+def brands(head: bytes) -> list[bytes]:
+    """What the first bytes say that a file is read as, best first; nothing where they don't.
+
+    ISO/IEC 14496-12, 4.3; the names: https://mp4ra.org/registered-types/brands
+    """
+    length, at = int.from_bytes(head[:4]), 8
+    if length == 1:  # more than four bytes can tell
+        length, at = int.from_bytes(head[8:16]), 16
+    if head[4:8] != b"ftyp":
+        return []
+    end = min(length, HEAD_BYTES)
+    listed = head[at : min(at + 4, end)] + head[at + 8 : end]  # a version stands in between
+    return [listed[at : at + 4] for at in range(0, len(listed), 4)]
+
+
+def names(ours: set[bytes]) -> Callable[[bytes], bool]:
+    """Whether the first bytes name one of the brands before any of another format."""
 
     def matches(head: bytes) -> bool:
-        length = int.from_bytes(head[:4])
-        named = head[8:12] + head[16 : min(length, HEAD_BYTES)]
-        return head[4:8] == b"ftyp" and any(
-            named[at : at + 4] in brands for at in range(0, len(named), 4)
-        )
+        return next((brand for brand in brands(head) if brand in AVIF | HEIC), None) in ours
 
     return matches
 
@@ -113,7 +130,7 @@ FORMATS = [
     ),
     Format(
         "image/avif",
-        names(b"avif", b"avis"),
+        names(AVIF),
         load="heifload",
         save="heifsave",
         load_options={"fail_on": "error"},
@@ -127,7 +144,7 @@ FORMATS = [
     ),
     Format(
         "image/heic",
-        names(b"heic", b"heix", b"heim", b"heis"),
+        names(HEIC),
         load="heifload",
         save="jpegsave",
         load_options={"fail_on": "error"},
