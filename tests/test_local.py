@@ -238,10 +238,15 @@ def test_flower_asks_for_its_password(running: Tree, host: str) -> None:
 
 
 def test_only_this_machine_is_served(running: Tree) -> None:
-    ours = set(running.processes())
-    for listening in psutil.net_connections("inet"):
-        if listening.status == "LISTEN" and any(listening.pid == one.pid for one in ours):
-            assert listening.laddr.ip == "127.0.0.1", listening
+    ours = {process.pid for process in running.processes()}
+    listening = {
+        (each.laddr.ip, each.laddr.port)
+        for each in psutil.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN and each.pid in ours
+    }
+    pages = {("127.0.0.1", running.ports[name]) for name in ("WEB_PORT", "FLOWER_PORT")}
+    assert pages < listening  # and Valkey
+    assert {address for address, _ in listening} == {"127.0.0.1"}
 
 
 def test_a_second_start_beside_the_first_says_so(running: Tree) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from html import unescape
 
 import pytest
 from django.db.models.functions import Now
@@ -10,7 +11,7 @@ from django.utils.html import escape
 
 from multipart import message, post
 from pages import wording
-from samples import keys, picture
+from samples import fetch, keys, picture
 from uploads import lifecycle, limits
 from uploads.models import Kind, State, Upload
 
@@ -180,7 +181,9 @@ class TestImages:
         make_all_safe()
         upload = Upload.objects.get()
         html = client.get("/").content.decode()
-        assert f"thumbs/{upload.id}" in html or "/storage/" in html
+        (picture_url,) = re.findall(r'<img[^>]+src="([^"]+(?:thumbs|storage)/[^"]+)"', html)
+        thumbnail = fetch(unescape(picture_url)).body
+        assert (thumbnail[:4], thumbnail[8:12]) == (b"RIFF", b"WEBP")
         assert 'alt="The beach"' in html
         assert f"http://testserver/i/{upload.token}" in html
         assert "15 minutes left" in html
