@@ -1,5 +1,6 @@
 """The visitor's address and scheme, where proxies of ours stand in front."""
 
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -20,5 +21,14 @@ class TrustedProxiesMiddleware:
         proxies = settings.TRUSTED_PROXIES
         forwarded = [a.strip() for a in request.headers.get("X-Forwarded-For", "").split(",")]
         if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
-            request.META["REMOTE_ADDR"] = forwarded[-proxies]
+            request.META["REMOTE_ADDR"] = without_port(forwarded[-proxies])
         return self.get_response(request)
+
+
+def without_port(forwarded: str) -> str:
+    """The address of an entry: some proxies write `192.0.2.1:4711`, and IPv6 in brackets.
+
+    A visitor who could choose another port each time would be another visitor each time.
+    """
+    found = re.fullmatch(r"\[([^\]]*)\](?::\d*)?|([^:]*):\d*", forwarded)
+    return (found[1] or found[2] or "") if found else forwarded

@@ -120,6 +120,7 @@ print(url, answer.status_code, answer["Cache-Control"], answer["Content-Encoding
         ("1", "forged, 203.0.113.9", True, "203.0.113.9"),
         ("2", "forged, 203.0.113.9, 198.51.100.1", True, "203.0.113.9"),
         ("0", "203.0.113.9", False, "127.0.0.1"),
+        ("1", "forged:1, 203.0.113.9:567", True, "203.0.113.9"),
     ],
 )
 def test_only_proxies_of_ours_decide_address_and_scheme(proxies, forwarded, secure, address):
