@@ -8,7 +8,7 @@ from django.conf import settings
 
 import s3tasks  # noqa: F401  chooses the settings
 
-# Whose X-Forwarded-Proto, or SCRIPT_NAME, it would believe by itself: by default everybody's on this
+# Whose X-Forwarded-Proto, or SCRIPT_NAME, it believes: by default everybody's on this
 # machine. TRUSTED_PROXIES decides, and s3tasks.proxies.
 forwarded_allow_ips = ""
 

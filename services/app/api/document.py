@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import render
 from django.utils.translation import gettext as _
@@ -13,6 +14,7 @@ from ninja.openapi.schema import OpenAPISchema
 from api.problems import PROBLEM, problem, problem_of
 from api.uploads import router
 from uploads.errors import UploadError
+from uploads.outage import database_answering
 
 DESCRIPTION = """
 Announce an upload, send its bytes to storage with the ticket of the answer, then call `complete`.
@@ -78,6 +80,17 @@ api.add_router("", router)
 def answer_upload_error(request: HttpRequest, error: UploadError) -> HttpResponse:
     """What the domain refused."""
     return problem_of(error)
+
+
+@api.exception_handler(DatabaseError)
+@api.exception_handler(InterfaceError)
+def answer_database_error(request: HttpRequest, error: Exception) -> HttpResponse:
+    """What Postgres refused, or did not answer."""
+    try:
+        with database_answering():
+            raise error
+    except UploadError as outage:
+        return problem_of(outage)
 
 
 @api.exception_handler(HttpError)

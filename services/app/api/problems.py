@@ -32,6 +32,7 @@ SENTENCES = {
     405: gettext_lazy("This address does not take this method."),
     413: gettext_lazy("The body of the request is too large."),
     500: gettext_lazy("An error on our side. It has been noted; please try again in a minute."),
+    503: gettext_lazy("The database does not answer at the moment. Please try again in a minute."),
 }
 
 

@@ -15,8 +15,9 @@ from django.views.decorators.csrf import csrf_exempt
 from api.problems import TEXT, line, line_of
 from s3tasks.body import Body, body_of
 from uploads import lifecycle
-from uploads.errors import BytesMissing, InvalidUpload, UploadError, UploadNotFound
+from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion
+from uploads.outage import database_answering
 from uploads.rate import check_rate
 from uploads.streams import receive_stream
 
@@ -44,13 +45,14 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
     body = body_of(request)
     try:
         check_rate(request.META.get("REMOTE_ADDR", ""))
-        upload = receive_stream(
-            owner=uuid.uuid4(),
-            filename=filename,
-            source=WholeBody(body),
-            size_bytes=body.length,
-            ttl=ttl_of(request),
-        )
+        with database_answering():
+            upload = receive_stream(
+                owner=uuid.uuid4(),
+                filename=filename,
+                source=WholeBody(body),
+                size_bytes=body.length,
+                ttl=ttl_of(request),
+            )
     except UploadError as error:
         body.drain()
         return line_of(error)
@@ -79,9 +81,12 @@ class Deletion(View):
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         """The answer, which nobody keeps."""
         try:
-            response = super().dispatch(request, *args, **kwargs)
-        except UploadNotFound as error:
-            response = self.told(404, error.sentence)
+            with database_answering():
+                response = super().dispatch(request, *args, **kwargs)
+        except UploadError as error:
+            response = self.told(error.status, error.sentence)
+            if error.retry_after is not None:
+                response["Retry-After"] = str(error.retry_after)
         add_never_cache_headers(response)
         return response
 

@@ -1,5 +1,7 @@
 """What a visitor reads when something does not work: always a page, never cached."""
 
+import sys
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -8,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from uploads.errors import StillChecking, UploadError
+from uploads.outage import is_outage, unavailable
 
 TEMPLATE = "pages/message.html"
 TITLES = {
@@ -82,6 +85,9 @@ def method_not_allowed(request: HttpRequest) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500. Without the request's context, which may be what is broken."""
+    error = sys.exception()
+    if error and is_outage(error):  # in a middleware: views' are answered by pages.outage
+        return answer(request, unavailable(error))
     sentence = _("An error on our side. It has been noted; please try again in a minute.")
     context = {"title": TITLES[500], "sentence": sentence}
     response = HttpResponse(render_to_string(TEMPLATE, context), status=500)

@@ -8,6 +8,7 @@ UploadError                 one sentence for the visitor, one HTTP status
 ├── UploadNotFound    404   expired, unknown, or somebody else's
 ├── BytesMissing      409   the client says complete, storage says no
 ├── StillChecking     503   the worker has not made the image safe yet
+├── DatabaseUnavailable 503 Postgres did not answer, or takes nothing for now
 └── StorageUnavailable 503  storage did not answer, or answered with an error
 
 BucketMismatch              the bucket belongs to another installation: nothing is removed
@@ -68,6 +69,13 @@ class StillChecking(UploadError):
 
     status = 503
     retry_after = 1
+
+
+class DatabaseUnavailable(UploadError):
+    """Postgres did not answer, or takes nothing for now."""
+
+    status = 503
+    retry_after = 30
 
 
 class StorageUnavailable(UploadError):

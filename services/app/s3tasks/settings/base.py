@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "pages.outage.OutageMiddleware",
 ]
 
 ROOT_URLCONF = "s3tasks.urls"
@@ -93,6 +94,13 @@ DATABASES = {
         "OPTIONS": {
             **dj_database_url.parse(DATABASE_URL).get("OPTIONS", {}),
             "connect_timeout": 3,
+            # A server that vanished without a word, with its machine or behind a broken line, is
+            # given up after 25 s; Linux's own defaults are two hours, and a quarter of one.
+            "keepalives": 1,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 25_000,  # milliseconds
             # No statement of ours takes long: what does, waits for something that hangs.
             "options": "-c statement_timeout=15s -c lock_timeout=5s"
             " -c idle_in_transaction_session_timeout=30s",

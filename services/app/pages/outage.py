@@ -1,0 +1,24 @@
+"""A page, where Postgres does not answer; `api.problems` turns it into what a program reads."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from pages import errors
+from uploads.outage import is_outage, unavailable
+
+
+class OutageMiddleware:
+    """Answers 503 with Retry-After, in place of 500, whichever view was asked."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """The page; None for every other error."""
+        if not is_outage(error):
+            return None
+        return errors.answer(request, unavailable(error))
