@@ -32,8 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("dist") != "no" and not hasattr(config, "workerinput"):
         return
+    os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # else every origin is welcome at moto's
+    from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
+    import s3_forms
     import servers
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -44,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sockets.mkdir()
     postgres = _running.enter_context(servers.Postgres(folder / "postgres", sockets))
     valkey = _running.enter_context(servers.Valkey(folder / "valkey"))
+    S3Response._bucket_response_post = s3_forms.honour_policies()
     s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     s3.start()
     _running.callback(s3.stop)

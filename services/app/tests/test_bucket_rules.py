@@ -1,17 +1,20 @@
 """What a bucket on S3 is told by its owner, and what a release finds."""
 
 from io import StringIO
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
 from django.core.management import CommandError, call_command
+from moto.s3.responses import S3Response
 
 from uploads import bucket_rules
 from uploads.errors import StorageUnavailable
-from uploads.storage import S3
+from uploads.storage import S3, trial
 from uploads.storage.s3 import shared_session
 
 pytestmark = pytest.mark.django_db
+UNKNOWN = [(501, "NotImplemented"), (405, "MethodNotAllowed")]
 
 
 @pytest.fixture
@@ -126,6 +129,105 @@ def test_there_is_none_to_set_up_on_the_local_disk(disk):
     assert run("verify_bucket") == ""
     with pytest.raises(CommandError, match="no bucket"):
         run("setup_bucket")
+
+
+class TestServersThatKnowLess:
+    """What a server does not know at all is said, and stops nobody."""
+
+    @pytest.fixture
+    def without(self, monkeypatch):
+        """Let the S3 server know no call of this name, and answer it so."""
+        knows = S3Response._bucket_response
+
+        def without(call, status=501, code="NotImplemented"):
+            def answer(response, request, full_url):
+                if call in request.args:
+                    return status, {}, f"<Error><Code>{code}</Code></Error>"
+                return knows(response, request, full_url)
+
+            monkeypatch.setattr(S3Response, "_bucket_response", answer)
+
+        return without
+
+    @pytest.mark.parametrize(
+        ("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")]
+    )
+    @pytest.mark.parametrize("call", ["lifecycle", "versioning", "cors"])
+    def test_setting_up_says_so_and_sets_the_rest(self, s3, without, call, status, code):
+        without(call, status, code)
+        said = run("setup_bucket", "--origin", "https://a.example")
+        assert ("this server knows no rules" in said) == (call == "lifecycle")
+        assert ("uploads go after 2 days" in said) == (call != "lifecycle")
+        assert ("https://a.example may send uploads" in said) == (call != "cors")
+        assert ("set it there" in said) == (call == "cors")
+
+    @pytest.mark.parametrize(
+        ("status", "code"), [(501, "NotImplemented"), (405, "MethodNotAllowed")]
+    )
+    @pytest.mark.parametrize(
+        ("call", "sentence"),
+        [
+            ("lifecycle", "Lifecycle: this server knows no rules"),
+            ("versioning", "Versions: this server knows no call for them"),
+            ("cors", "CORS does not let pages of https://drop.example.org send uploads"),
+        ],
+    )
+    def test_a_release_says_so_and_goes_on(
+        self, s3, production, without, call, sentence, status, code
+    ):
+        run("setup_bucket")
+        without(call, status, code)
+        with patch.object(bucket_rules, "preflight", return_value=False):
+            said = run("verify_bucket")
+        assert sentence in said
+        assert "Not verified" not in said
+        assert len(said.splitlines()) == 1
+
+    def test_an_error_of_another_kind_is_none_of_them(self, s3, production, without):
+        run("setup_bucket")
+        without("lifecycle", 403, "AccessDenied")
+        assert "Not verified, An error occurred (AccessDenied)" in run("verify_bucket")
+
+
+class TestCors:
+    """Asked of every server, as browsers ask it where no rule of the bucket says it."""
+
+    def test_a_bucket_without_rules_is_named_on_any_server(self, s3, production):
+        said = run("verify_bucket")
+        assert "CORS does not let pages of https://drop.example.org send uploads" in said
+
+    def test_a_server_that_welcomes_the_page_by_itself_lacks_nothing(self, s3, production):
+        with patch.object(bucket_rules, "preflight", return_value=True) as asked:
+            assert "CORS" not in run("verify_bucket")
+        asked.assert_called_once_with(s3, "https://drop.example.org")
+
+    @pytest.mark.parametrize(
+        ("allowed", "is_welcome"),
+        [
+            ("https://drop.example.org", True),
+            ("https://*.example.org", True),
+            ("*", True),
+            ("https://*.example.com", False),
+            ("https://dropXexample.org", False),
+            ("http://drop.example.org", False),
+            ("https://drop.example.org:8443", False),
+        ],
+    )
+    def test_a_rule_welcomes_the_pages_that_its_origin_stands_for(
+        self, on_aws, production, allowed, is_welcome
+    ):
+        run("setup_bucket", "--origin", allowed)
+        assert ("CORS" in run("verify_bucket")) != is_welcome
+
+    def test_the_preflight_is_a_browsers(self, s3, production):
+        run("setup_bucket", "--origin", "https://drop.example.org")
+        assert trial.preflight(s3, "https://drop.example.org")
+        assert not trial.preflight(s3, "https://elsewhere.example")
+
+    def test_the_port_of_https_is_a_part_of_the_origin(self, s3, production, settings):
+        settings.HTTPS_PORT = 8443
+        assert "may send uploads" in run("setup_bucket")
+        assert bucket_rules.origins() == ["https://drop.example.org:8443"]
 
 
 class TestOutsideUsEast1:

@@ -12,6 +12,12 @@ from uploads.errors import BucketMismatch
 from uploads.models import OWNERS, Installation
 from uploads.storage import MARKER_KEY, storage
 
+NO_MARKER = "The bucket has no marker. `manage.py pair_bucket` writes one."
+NO_MARKER_IN_USE = (
+    "The bucket has no marker and holds uploads: nothing is removed. If they are this"
+    " installation's, or nobody's, run `manage.py pair_bucket --take`."
+)
+
 
 def check_ours() -> None:
     """Return where the bucket answers and its marker is ours. One request.
@@ -21,7 +27,7 @@ def check_ours() -> None:
     found = read_marker()
     ours = Installation.objects.get().marker
     if found is None:
-        raise BucketMismatch("The bucket has no marker. `manage.py pair_bucket` writes one.")
+        raise BucketMismatch(NO_MARKER_IN_USE if has_uploads() else NO_MARKER)
     if found != str(ours):
         raise BucketMismatch(
             f"The bucket belongs to the installation {found}, this database is {ours}: nothing is"

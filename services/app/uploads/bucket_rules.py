@@ -3,19 +3,21 @@
 The lifecycle rules are the backstop for what the sweeps forgot, never the mechanism.
 """
 
-import io
 import math
-import uuid
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 
+from uploads.bucket_trial import try_out
 from uploads.errors import StorageUnavailable
 from uploads.models import OWNERS
 from uploads.storage import S3
 from uploads.storage.rules import (
+    Unknown,
     cors_rules,
     keeps_versions,
     lifecycle_rules,
@@ -23,10 +25,18 @@ from uploads.storage.rules import (
     put_lifecycle,
     region_of,
 )
+from uploads.storage.trial import preflight
 
 DAY = 24 * 60 * 60  # seconds
 OURS = "s3tasks-"  # how the ids of our rules begin; others in the bucket stay
 ABORT = f"{OURS}abort-multipart"
+NO_LIFECYCLE = (
+    "Lifecycle: this server knows no rules, so that nothing but the app's own sweeps ever deletes."
+)
+VERSIONS = (
+    "The bucket keeps versions: what is deleted would stay readable. Suspend versioning and delete"
+    " the old versions, or take another bucket."
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,8 @@ def days() -> int:
 def origins() -> list[str]:
     """The pages that may send uploads to the bucket, as far as the settings know them."""
     hosts = settings.ALLOWED_HOSTS if settings.SECURE_SSL_REDIRECT else []
-    return [f"https://{host}" for host in hosts if host != "*" and not host.startswith(".")]
+    port = f":{settings.HTTPS_PORT}" if settings.HTTPS_PORT != 443 else ""
+    return [f"https://{host}{port}" for host in hosts if host != "*" and not host.startswith(".")]
 
 
 # --- Set ------------------------------------------------------------------------------------------
@@ -56,11 +67,9 @@ def set_rules(s3: S3, allowed: list[str]) -> Iterator[str]:
 
     Raises StorageUnavailable, or ValueError where the bucket keeps versions.
     """
-    if keeps_versions(s3):
-        raise ValueError(
-            "The bucket keeps versions: what is deleted would stay readable. Suspend versioning and"
-            " delete the old versions, or take another bucket."
-        )
+    with suppress(Unknown):
+        if keeps_versions(s3):
+            raise ValueError(VERSIONS)
     yield from set_cors(s3, allowed)
     yield from set_lifecycle(s3)
 
@@ -75,11 +84,13 @@ def set_cors(s3: S3, allowed: list[str]) -> Iterator[str]:
         "ExposeHeaders": ["ETag"],
         "MaxAgeSeconds": 3600,
     }
-    others = [r for r in cors_rules(s3) if not r.get("ID", "").startswith(OURS)]
-    if put_cors(s3, [*others, rule]):
-        yield f"CORS: {', '.join(allowed)} may send uploads."
-    else:
+    try:
+        others = [r for r in cors_rules(s3) if not r.get("ID", "").startswith(OURS)]
+        put_cors(s3, [*others, rule])
+    except Unknown:
         yield "CORS: this server knows it for all buckets only; set it there."
+    else:
+        yield f"CORS: {', '.join(allowed)} may send uploads."
 
 
 def set_lifecycle(s3: S3) -> Iterator[str]:
@@ -99,23 +110,36 @@ def set_lifecycle(s3: S3) -> Iterator[str]:
         "Filter": {"Prefix": ""},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": days()},
     }
-    others = [r for r in lifecycle_rules(s3) if not r.get("ID", "").startswith(OURS)]
-    if not put_lifecycle(s3, [*others, *expirations], optional=abort):
-        yield "Lifecycle: this server takes no rule that aborts multipart uploads."
-    yield f"Lifecycle: uploads go after {days()} days at the latest."
+    try:
+        others = [r for r in lifecycle_rules(s3) if not r.get("ID", "").startswith(OURS)]
+        if not put_lifecycle(s3, [*others, *expirations], optional=abort):
+            yield "Lifecycle: this server takes no rule that aborts multipart uploads."
+    except Unknown:
+        yield NO_LIFECYCLE
+    else:
+        yield f"Lifecycle: uploads go after {days()} days at the latest."
 
 
 # --- Verify ---------------------------------------------------------------------------------------
 
 
 def verify(s3: S3) -> Iterator[Finding]:
-    """What is not as it must be. About ten requests; raises StorageUnavailable where the bucket
+    """What is not as it must be. About forty requests; raises StorageUnavailable where the bucket
     does not answer at all."""
     s3.check_bucket()
-    yield from try_out(s3)
-    for look in (find_versions, find_region, find_lifecycle, find_cors):
+    for sentence in try_out(s3):
+        yield Finding(sentence, fatal=True)
+    looks = (
+        (find_versions, "Versions: this server knows no call for them, so that it keeps none."),
+        (find_region, ""),
+        (find_lifecycle, NO_LIFECYCLE),
+        (find_cors, ""),
+    )
+    for look, without in looks:
         try:
             yield from look(s3)
+        except Unknown:
+            yield Finding(without)
         except StorageUnavailable as error:
             yield Finding(f"Not verified, {error.__cause__}; see compose/s3-policy.json.")
 
@@ -148,39 +172,30 @@ def find_lifecycle(s3: S3) -> Iterator[Finding]:
 
 
 def find_cors(s3: S3) -> Iterator[Finding]:
-    """What lets the scripts of our pages send uploads. Other servers than AWS set it elsewhere."""
-    if not on_aws():
-        return
-    rules = [r for r in cors_rules(s3) if "POST" in r["AllowedMethods"]]
-    welcome = {origin for rule in rules for origin in rule["AllowedOrigins"]}
+    """What lets the scripts of our pages send uploads: a rule of the bucket's, or whatever else
+    makes the server welcome a page, as MinIO and proxies are told for all buckets at once."""
+    try:
+        rules = [rule for rule in cors_rules(s3) if "POST" in rule["AllowedMethods"]]
+    except Unknown:
+        rules = []
+    patterns = [pattern for rule in rules for pattern in rule["AllowedOrigins"]]
     for origin in origins():
-        if not {"*", origin} & welcome:
+        welcome = any(matches(pattern, origin) for pattern in patterns)
+        if not welcome and (on_aws() or not preflight(s3, origin)):
             yield Finding(
-                f"CORS does not let pages of {origin} send uploads: `manage.py setup_bucket`;"
-                " until then only the forms without scripts work."
+                f"CORS does not let pages of {origin} send uploads: `manage.py setup_bucket`, or"
+                " the server's own setting; until then only the forms without scripts work."
             )
+
+
+def matches(pattern: str, origin: str) -> bool:
+    """Whether a rule's origin, in which a `*` stands for anything, is this one."""
+    return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), origin))
 
 
 def on_aws() -> bool:
     """Whether the bucket is AWS's own."""
     return not settings.AWS_S3_ENDPOINT_URL
-
-
-def try_out(s3: S3) -> Iterator[Finding]:
-    """Store, begin in parts and delete, as the app does."""
-    key = f"incoming/{uuid.uuid4()}"
-    steps: list[tuple[str, Callable[[], object]]] = [
-        ("store", lambda: s3.put(key, io.BytesIO(b"?"), content_type="text/plain")),
-        ("abort parts", lambda: s3.abort_parts(key, s3.begin_parts(key, content_type="x/y"))),
-        ("list parts", lambda: next(s3.list_parts())),
-    ]
-    for what, step in steps:
-        try:
-            step()
-        except StorageUnavailable as error:
-            yield Finding(f"The app may not {what} in the bucket: {error.__cause__}", fatal=True)
-    for problem in s3.delete([key]).values():
-        yield Finding(f"The app may not empty the bucket: {problem}", fatal=True)
 
 
 def prefix_of(rule: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+HTTPS_PORT = env.number("HTTPS_PORT", 443, minimum=1)  # as visitors see it
 
 INSTALLED_APPS = [
     "django.contrib.admin",

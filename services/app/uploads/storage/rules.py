@@ -1,15 +1,39 @@
 """A bucket's rules on S3, as they are and as they are set; see uploads.bucket_rules."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from uploads.storage.s3 import S3, answering
 
+UNKNOWN = {"NotImplemented", "MethodNotAllowed"}
+
+
+class Unknown(Exception):
+    """The server does not know the call at all: of what it is about it has none."""
+
+
+@contextmanager
+def knowing() -> Iterator[None]:
+    """Raise Unknown where the server does not know the call, else what `answering` raises.
+
+    MinIO, versitygw and Garage answer 501, others 405.
+    """
+    with answering():
+        try:
+            yield
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status in {405, 501} or error.response["Error"]["Code"] in UNKNOWN:
+                raise Unknown from error
+            raise
+
 
 def keeps_versions(s3: S3) -> bool:
-    """Whether a deleted object would stay readable as an old version."""
-    with answering():
+    """Whether a deleted object would stay readable as an old version. May raise Unknown."""
+    with knowing():
         return bool(s3.client.get_bucket_versioning(Bucket=s3.bucket).get("Status") == "Enabled")
 
 
@@ -21,32 +45,26 @@ def region_of(s3: S3) -> str:
 
 
 def cors_rules(s3: S3) -> list[dict[str, Any]]:
-    """The bucket's CORS rules; none where it has none, or the server knows none for a bucket."""
-    with answering():
+    """The bucket's CORS rules. May raise Unknown."""
+    with knowing():
         try:
             rules: list[dict[str, Any]] = s3.client.get_bucket_cors(Bucket=s3.bucket)["CORSRules"]
         except ClientError as error:
-            if is_unknown(error) or error.response["Error"]["Code"] == "NoSuchCORSConfiguration":
+            if error.response["Error"]["Code"] == "NoSuchCORSConfiguration":
                 return []
             raise
     return rules
 
 
-def put_cors(s3: S3, rules: list[dict[str, Any]]) -> bool:
-    """Replace the bucket's CORS rules; False where the server knows none for a bucket."""
-    with answering():
-        try:
-            s3.client.put_bucket_cors(Bucket=s3.bucket, CORSConfiguration={"CORSRules": rules})
-        except ClientError as error:
-            if not is_unknown(error):
-                raise
-            return False
-    return True
+def put_cors(s3: S3, rules: list[dict[str, Any]]) -> None:
+    """Replace the bucket's CORS rules. May raise Unknown."""
+    with knowing():
+        s3.client.put_bucket_cors(Bucket=s3.bucket, CORSConfiguration={"CORSRules": rules})
 
 
 def lifecycle_rules(s3: S3) -> list[dict[str, Any]]:
-    """The bucket's lifecycle rules."""
-    with answering():
+    """The bucket's lifecycle rules. May raise Unknown."""
+    with knowing():
         try:
             answer = s3.client.get_bucket_lifecycle_configuration(Bucket=s3.bucket)
         except ClientError as error:
@@ -58,14 +76,17 @@ def lifecycle_rules(s3: S3) -> list[dict[str, Any]]:
 
 
 def put_lifecycle(s3: S3, rules: list[dict[str, Any]], optional: dict[str, Any]) -> bool:
-    """Replace the bucket's lifecycle rules; False where the server does not take the optional."""
+    """Replace the bucket's lifecycle rules; False where the server does not take the optional.
+
+    May raise Unknown.
+    """
 
     def put(rules: list[dict[str, Any]]) -> None:
         s3.client.put_bucket_lifecycle_configuration(
             Bucket=s3.bucket, LifecycleConfiguration={"Rules": rules}
         )
 
-    with answering():
+    with knowing():
         try:
             put([*rules, optional])
         except ClientError as error:
@@ -74,8 +95,3 @@ def put_lifecycle(s3: S3, rules: list[dict[str, Any]], optional: dict[str, Any])
             put(rules)
             return False
     return True
-
-
-def is_unknown(error: ClientError) -> bool:
-    """Whether the server does not know the call at all."""
-    return error.response["Error"]["Code"] in {"NotImplemented", "MethodNotAllowed"}
