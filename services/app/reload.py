@@ -1,4 +1,4 @@
-"""Run a command, and run it again when the code changes; for RELOAD=1.
+"""Run a command, and run it again when the code changes, or when it ends by itself; for RELOAD=1.
 
     python reload.py [--python] COMMAND…
 
@@ -9,12 +9,17 @@ the command gets SIGTERM and the time that it has on Heroku, so that it ends wha
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from watchfiles import DefaultFilter, PythonFilter, watch
 
 STOP_SECONDS = 30
+# After the command ended by itself: it was killed, Redis refused it, or what was saved last does
+# not even import, and is being mended.
+AGAIN_SECONDS = 3
+LOOK_MS = 500  # how often it is looked at
 
 
 def interrupt(*_: Any) -> None:
@@ -41,15 +46,33 @@ def main(command: list[str]) -> None:
     process = subprocess.Popen(command)  # noqa: S603  what bin/ says
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
+    ended_at: float | None = None  # by itself
     try:
-        for _ in watch(
-            Path(__file__).parent, watch_filter=PythonFilter() if python else DefaultFilter()
+        for changes in watch(
+            Path(__file__).parent,
+            watch_filter=PythonFilter() if python else DefaultFilter(),
+            rust_timeout=LOOK_MS,
+            yield_on_timeout=True,
         ):
-            print(f"reload: {command[0]} starts again", flush=True)  # noqa: T201  for the developer
+            if not changes:
+                if process.poll() is None:
+                    continue
+                if ended_at is None:
+                    ended_at = time.monotonic()
+                    say(f"{command[0]} ended with status {process.returncode}")
+                if time.monotonic() < ended_at + AGAIN_SECONDS:
+                    continue
+            say(f"{command[0]} starts again")
             stop(process)
             process = subprocess.Popen(command)  # noqa: S603
+            ended_at = None
     except KeyboardInterrupt:
         stop(process)
+
+
+def say(what: str) -> None:
+    """Tell the developer."""
+    print(f"reload: {what}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
