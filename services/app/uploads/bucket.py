@@ -28,7 +28,12 @@ def check_ours() -> None:
     ours = Installation.objects.get().marker
     if found is None:
         raise BucketMismatch(NO_MARKER_IN_USE if has_uploads() else NO_MARKER)
-    if found != str(ours):
+    if as_id(found) is None:
+        raise BucketMismatch(
+            f"The bucket's object `{MARKER_KEY}` holds no installation's id but {ascii(found)}:"
+            " nothing is removed. If the bucket is right, run `manage.py pair_bucket --take`."
+        )
+    if as_id(found) != ours:
         raise BucketMismatch(
             f"The bucket belongs to the installation {found}, this database is {ours}: nothing is"
             " removed. If the bucket is right, run `manage.py pair_bucket --take`."
@@ -47,9 +52,17 @@ def check_not_foreign() -> None:
 
 
 def read_marker() -> str | None:
-    """The id in the bucket, or None where the bucket is there and holds no marker."""
+    """What the marker says, an id or not; None where the bucket is there and holds no marker."""
     body = storage().read(MARKER_KEY, 100)
     return None if body is None else body.decode(errors="replace").strip()
+
+
+def as_id(marker: str | None) -> uuid.UUID | None:
+    """The installation that the marker names; None where it names none."""
+    try:
+        return uuid.UUID(marker)
+    except (ValueError, TypeError):
+        return None
 
 
 def pair(*, take: bool = False) -> uuid.UUID:
@@ -66,8 +79,10 @@ def pair(*, take: bool = False) -> uuid.UUID:
     found = read_marker()
     empty = not has_uploads()
     if row.marker is None:
-        row.marker = uuid.UUID(found) if found and empty else uuid.uuid4()
-        row.save(update_fields=["marker"])
+        marker = (as_id(found) if empty else None) or uuid.uuid4()
+        # Another first start may have been faster; both then write its marker.
+        Installation.objects.filter(marker=None).update(marker=marker)
+        row.marker = Installation.objects.get().marker or marker
     if take or (found is None and empty):
         body = io.BytesIO(str(row.marker).encode())
         storage().put(MARKER_KEY, body, content_type="text/plain")
