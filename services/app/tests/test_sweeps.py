@@ -85,6 +85,14 @@ class TestPurge:
             waits.append(round(row.wait.total_seconds()))
         assert waits == [30, 60, 120, 240, 480, 960, 960, 960]
 
+    @pytest.mark.parametrize("attempts", [30, 31, 62, 1023, 1024, 100_000, 2**31 - 2])
+    def test_a_key_is_tried_however_often_it_was(self, store, attempts):
+        store_object(store, "files/a")
+        lifecycle.queue_key("files/a", size_bytes=0)
+        PurgeKey.objects.update(attempts=attempts)
+        assert sweeps.purge() == 1
+        assert keys(store) == set()
+
     def test_a_run_that_is_killed_leaves_its_keys_to_the_next(self, store):
         lifecycle.queue_key("files/a", size_bytes=0)
         store_object(store, "files/a")
@@ -218,6 +226,22 @@ class TestReconcile:
             uploads[0].served_key,
             uploads[4].served_key,
         }
+
+    def test_a_large_bucket_takes_no_longer_queries(
+        self, store, receive, monkeypatch, django_assert_num_queries
+    ):
+        uploads = [receive("file", b"x") for _ in range(6)]
+        listing = store.list
+        monkeypatch.setattr(
+            store, "list", lambda prefix: ([found] for page in listing(prefix) for found in page)
+        )
+        later = after_the_grace()
+        with django_assert_num_queries(7) as captured:
+            seen = [list(window) for _, window in sweeps.walk("files", later)]
+        assert [upload for window in seen for upload in window] == sorted(
+            uploads, key=lambda upload: upload.id
+        )
+        assert len({len(query["sql"]) for query in captured[:-1]}) == 1
 
     def test_a_missing_bucket_removes_no_row_and_says_so(self, s3, receive):
         receive("file", b"x")

@@ -36,7 +36,7 @@ RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried ag
 TELL_MAX = 100  # images told of again in one tick
 # Longer than one DeleteObjects may take with its timeouts and its retry.
 PURGE_LEASE = timedelta(seconds=30)
-PURGE_BACKOFF_MAX = 2**5  # leases, for a key that storage will not delete
+PURGE_BACKOFF_MAX = 5  # doublings, for a key that storage will not delete
 
 # What is younger may be in motion.
 GRACE = timedelta(seconds=60)
@@ -134,7 +134,8 @@ def lease_keys(now: Moment) -> dict[str, str]:
         keys = dict(
             due.select_for_update(skip_locked=True).values_list("key", "multipart_id")[:DELETE_MAX]
         )
-        leases = Least(Power(2, F("attempts")), PURGE_BACKOFF_MAX, output_field=IntegerField())
+        doublings = Least(F("attempts"), PURGE_BACKOFF_MAX)
+        leases = Power(2, doublings, output_field=IntegerField())
         PurgeKey.objects.filter(key__in=keys).update(
             not_before=Now() + Value(PURGE_LEASE) * leases, attempts=F("attempts") + 1
         )
@@ -240,14 +241,12 @@ def walk(
     rows = Upload.objects.filter(
         kind=OWNERS[prefix][0], state=SETTLED[prefix], created_at__lte=settled_before
     )
+    after = uuid.UUID(int=0)
     for page in storage().list(prefix):
-        last = max((i for i in map(id_of, page) if i), default=None)
-        if last is None:
-            yield page, rows.none()
-        else:
-            yield page, rows.filter(id__lte=last)
-            rows = rows.filter(id__gt=last)
-    yield [], rows
+        last = max((i for i in map(id_of, page) if i), default=after)
+        yield page, rows.filter(id__gt=after, id__lte=last)
+        after = max(after, last)
+    yield [], rows.filter(id__gt=after)
 
 
 def id_of(stored: StoredObject) -> uuid.UUID | None:
