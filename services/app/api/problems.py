@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from s3tasks.body import body_of
+from s3tasks.heads import fault_of_encoding, fault_of_range
 from uploads.errors import UploadError
 
 PROBLEM = "application/problem+json"
@@ -84,12 +85,23 @@ class ProgramsMiddleware:
         # What is said out here is said before LocaleMiddleware, or after it.
         with translation.override(translation.get_language_from_request(request)):
             if is_api:
-                response = refuse_forms(request) or self.get_response(request)
+                response = (
+                    refuse_head(request) or refuse_forms(request) or self.get_response(request)
+                )
                 response = rewritten(response, problem, PROBLEM)
                 response["Cache-Control"] = "no-store"
                 return response
             request.urlconf = "api.put_urls"
             return rewritten(self.get_response(request), line, TEXT)
+
+
+def refuse_head(request: HttpRequest) -> HttpResponse | None:
+    """The answer to what can't be read, or is only a piece."""
+    fault = fault_of_encoding(request) or fault_of_range(request)
+    if not fault:
+        return None
+    body_of(request).drain()
+    return problem(400, fault)
 
 
 def refuse_forms(request: HttpRequest) -> HttpResponse | None:

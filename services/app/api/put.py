@@ -14,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from api.problems import TEXT, line, line_of
 from s3tasks.body import Body, body_of
+from s3tasks.heads import fault_of_range
 from uploads import lifecycle
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion
@@ -43,6 +44,9 @@ class WholeBody:
 def put_file(request: HttpRequest, filename: str) -> HttpResponse:
     """The link of a file that belongs to nobody, and in `X-Url-Delete` what deletes it."""
     body = body_of(request)
+    if fault := fault_of_range(request):
+        body.drain()
+        return line(400, fault)
     try:
         check_rate(request.META.get("REMOTE_ADDR", ""))
         with database_answering():

@@ -12,13 +12,12 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from uploads import limits
 from uploads.models import State
 
-# As limits.has_control_characters, and without a path; `.` and `..` are no names.
-CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a\u202b\u202d\u202e"
-NAME = {"maxLength": limits.NAME_MAX, "pattern": f"^[^{CONTROL}]*$"}
+# Without a path; `.` and `..` are no names.
+NAME = {"maxLength": limits.NAME_MAX, "pattern": f"^[^{limits.UNSHOWN}]*$"}
 FILENAME = {
     "minLength": 1,
     "maxLength": limits.FILENAME_MAX,
-    "pattern": rf"^(?!\.{{1,2}}$)[^/\\{CONTROL}]+$",
+    "pattern": rf"^(?!\.{{1,2}}$)[^/\\{limits.UNSHOWN}]+$",
 }
 
 

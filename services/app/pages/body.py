@@ -13,8 +13,9 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.http.multipartparser import MultiPartParser
 
 from s3tasks.body import CHUNK_BYTES, Body
+from uploads.models import Kind
 
-FILES_AT_ONCE = 10
+FILES_AT_ONCE = {Kind.IMAGE: 10, Kind.FILE: 1}
 UNKNOWN_LENGTH = 2**63  # the parser takes a length of 0 for an empty body
 
 # How browsers write, in the header of a part, what would end the name there:
@@ -36,17 +37,18 @@ class ArrivedFile:
 
 
 class Spool(FileUploadHandler):
-    """Spools each file up to the limit; of one beyond it only the size is known.
+    """Spools so many files, each up to the limit; of one beyond it only the size is known.
 
     The temporary file has no name: a process that is killed leaves nothing on the disk.
     """
 
     chunk_size = CHUNK_BYTES
 
-    def __init__(self, body: Body, limit_bytes: int) -> None:
+    def __init__(self, body: Body, limit_bytes: int, most_files: int) -> None:
         super().__init__()
         self.body = body
         self.limit_bytes = limit_bytes
+        self.most_files = most_files
         self.files = 0
         self.receiving = False
 
@@ -62,7 +64,7 @@ class Spool(FileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         """Write the bytes, or drop them with what was written."""
         self.size_bytes += len(raw_data)
-        if self.size_bytes > self.limit_bytes or self.files > FILES_AT_ONCE:
+        if self.size_bytes > self.limit_bytes or self.files > self.most_files:
             self.file.seek(0)
             self.file.truncate()
             self.body.lose_point()

@@ -155,7 +155,7 @@ class ImagesForm(UploadForm):
         Kind.IMAGE,
         label=gettext_lazy("Choose images, or drop them here"),
         missing=gettext_lazy("Choose at least one image."),
-        at_once=FILES_AT_ONCE,
+        at_once=FILES_AT_ONCE[Kind.IMAGE],
     )
     name = NameField(gettext_lazy("Name (optional)"))
     field_order = ["name", "ttl", "image"]
@@ -170,7 +170,7 @@ class ImagesForm(UploadForm):
             "types": ", ".join(limits.IMAGE_TYPES.values()),
             "size": limits.size(settings.MAX_IMAGE_BYTES),
             "megapixels": floatformat(settings.MAX_IMAGE_PIXELS / 1_000_000, -1),
-            "count": FILES_AT_ONCE,
+            "count": FILES_AT_ONCE[Kind.IMAGE],
         }
 
 
@@ -182,7 +182,7 @@ class FileForm(UploadForm):
         Kind.FILE,
         label=gettext_lazy("Choose a file, or drop it here"),
         missing=gettext_lazy("Choose a file."),
-        at_once=1,
+        at_once=FILES_AT_ONCE[Kind.FILE],
     )
     description = NameField(gettext_lazy("Description (optional)"))
     field_order = ["description", "ttl", "file"]

@@ -4,6 +4,7 @@ the slash that an address lacks."""
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import (
     RequestDataTooBig,
     TooManyFieldsSent,
@@ -18,40 +19,87 @@ from django.http import (
 )
 from django.http.multipartparser import MultiPartParserError
 from django.middleware.common import CommonMiddleware
+from django.middleware.csrf import REASON_NO_CSRF_COOKIE, CsrfViewMiddleware, RejectRequest
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 
 from pages import errors
-from pages.body import UNKNOWN_LENGTH, Parser, Spool
+from pages.body import FILES_AT_ONCE, UNKNOWN_LENGTH, Parser, Spool
 from s3tasks.body import body_of
+from s3tasks.heads import fault_of_encoding, fault_of_range
 from uploads import limits
+from uploads.errors import RateLimited
 from uploads.models import Kind
+from uploads.rate import check_rate
 
 
 class BodyLimitMiddleware:
-    """Every multipart form is read here, up to the limit of the page that it is for."""
+    """Every multipart form is read here, up to the limit of the page that it is for, once all that
+    can be told without it is in order."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        self.origins = OriginMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if (
-            request.method == "POST"
-            and request.content_type == "multipart/form-data"
-            # The local disk takes its forms as they come.
-            and not request.path_info.startswith("/storage/")
-        ):
-            problem = read_form(request)
-            if problem:
-                return errors.message_page(request, status=400, sentence=problem)
+        if request.method != "PUT":  # that is a file, in whatever encoding; api.put looks at it
+            fault = fault_of_encoding(request) or fault_of_range(request)
+            if fault:
+                body_of(request).drain()
+                return errors.message_page(request, status=400, sentence=fault)
         return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        """The answer to a form that can't be read, or need not be; None for all else."""
+        if (
+            request.method != "POST"
+            or request.content_type != "multipart/form-data"
+            # The local disk takes its forms as they come.
+            or request.path_info.startswith("/storage/")
+        ):
+            return None
+        refused = self.origins.process_view(request, view, args, kwargs) or refuse_rate(request)
+        if refused:
+            body_of(request).drain()
+            return refused
+        if problem := read_form(request):
+            return errors.message_page(request, status=400, sentence=problem)
+        return None
+
+
+class OriginMiddleware(CsrfViewMiddleware):
+    """Django's check of where a form comes from, but for its token, which stands in the body.
+
+    Django's own follows, and looks at all of it.
+    """
+
+    def _check_token(self, request: HttpRequest) -> None:
+        if settings.CSRF_COOKIE_NAME not in request.COOKIES:
+            raise RejectRequest(REASON_NO_CSRF_COOKIE)
+
+    def _accept(self, request: HttpRequest) -> None:
+        return None
+
+
+def refuse_rate(request: HttpRequest) -> HttpResponse | None:
+    """The answer to an address that sends too many forms with files; one file is counted here."""
+    if kind_of(request.path_info) is None:
+        return None
+    try:
+        check_rate(request.META["REMOTE_ADDR"])
+    except RateLimited as error:
+        return errors.answer(request, error)
+    return None
 
 
 def read_form(request: HttpRequest) -> str:
     """Fill the request's POST and FILES; what the visitor reads where the form can't be read."""
     body = body_of(request)
-    spool = Spool(body, file_limit(request.path_info))
+    kind = kind_of(request.path_info)
+    spool = Spool(body, limits.max_bytes(kind), FILES_AT_ONCE[kind]) if kind else Spool(body, 0, 0)
 
     def parse(meta: dict[str, Any], stream: object) -> tuple[QueryDict, MultiValueDict[str, Any]]:
         if body.length is None:
@@ -79,10 +127,9 @@ def read_form(request: HttpRequest) -> str:
     return _("The connection was cut before everything had arrived. Nothing was stored.")
 
 
-def file_limit(path: str) -> int:
-    """How many bytes one file of a form sent to the path may have."""
-    kinds = {reverse("images"): Kind.IMAGE, reverse("files"): Kind.FILE}
-    return limits.max_bytes(kinds[path]) if path in kinds else 0
+def kind_of(path: str) -> Kind | None:
+    """Of which kind the files are that a form sent to the path may hold; None where it may not."""
+    return {reverse("images"): Kind.IMAGE, reverse("files"): Kind.FILE}.get(path)
 
 
 class Redirect(HttpResponsePermanentRedirect):

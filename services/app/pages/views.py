@@ -46,7 +46,8 @@ class UploadsPage(VisitorView):
             return self.show(form, status=422)
         received = 0
         try:
-            check_rate(request.META["REMOTE_ADDR"], len(form.arrived))
+            # The first was counted before the form was read.
+            check_rate(request.META["REMOTE_ADDR"], len(form.arrived) - 1)
             for file in form.arrived:
                 lifecycle.receive_upload(
                     owner=self.owner,

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from uploads.limits import has_control_characters
+from uploads.limits import has_unshown_characters
 from uploads.models import Kind
 
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
@@ -37,7 +37,7 @@ def shown_name(name: str) -> SafeString:
 
     Isolated, because a name may be written from right to left and the message is not.
     """
-    name = "".join("\N{REPLACEMENT CHARACTER}" if has_control_characters(c) else c for c in name)
+    name = "".join("\N{REPLACEMENT CHARACTER}" if has_unshown_characters(c) else c for c in name)
     if len(name) > SHOWN_NAME_MAX:
         name = f"{name[: SHOWN_NAME_MAX // 2]}…{name[-SHOWN_NAME_MAX // 2 :]}"
     return format_html("<bdi>{}</bdi>", name)

@@ -144,7 +144,7 @@ class TestRefused:
             ("", b"1", "The file has no name."),
             ("a/b", b"1", "The file name must not contain a path."),
             ("a%0Ab", b"1", "The file name contains a line break"),
-            ("a" * 256, b"1", "The file name has 256 characters"),
+            ("a" * 256, b"1", "The file name has 256 bytes"),
             ("a", b"", "The file is empty."),
         ],
     )

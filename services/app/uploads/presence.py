@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 
+from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from uploads import bucket
@@ -137,11 +138,14 @@ def home_of(upload: Upload) -> Suspect | None:
 
 
 def remove_vanished(suspects: list[Suspect]) -> bool:
-    """Discard those that have vanished, in a thread; whether they may be hidden."""
+    """Discard those that have vanished, in a thread; whether they may be hidden.
+
+    A database that refuses costs the page nothing: it is shown as if nothing had vanished.
+    """
     try:
         bucket.check_not_foreign()
         discard_vanished(suspects)
-    except (BucketMismatch, StorageUnavailable) as error:
+    except (BucketMismatch, StorageUnavailable, DatabaseError) as error:
         log.warning("vanished uploads stay: %s", error)
         return False
     finally:

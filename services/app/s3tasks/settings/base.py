@@ -74,6 +74,7 @@ TEMPLATES = [
     },
 ]
 CSRF_FAILURE_VIEW = "pages.errors.csrf_failure"
+SESSION_ENGINE = "s3tasks.sessions"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
