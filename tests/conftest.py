@@ -10,14 +10,20 @@ from browser import Person, chromium_path
 from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
 FOLDER = Path(__file__).parent
+BREAKING = {"test_bootstrap", "test_faults", "test_health", "test_shutdown"}
 
 
 def pytest_collection_modifyitems(items):
-    """Where several processes run the tests, what shares a stack or a machine is one's."""
+    """Where several processes run the tests, what shares a stack or a machine is one's.
+
+    There are two stacks: one whose parts are stopped and killed, and one for all the others.
+    """
     for item in items:
         if item.path.parent == FOLDER:
-            name = "stack" if "running_stack" in item.fixturenames else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(name))
+            group = item.path.stem
+            if "running_stack" in item.fixturenames:
+                group = "broken stack" if group in BREAKING else "stack"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
