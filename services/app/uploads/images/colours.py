@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uploads.images.vips import load_vips
+from uploads.images.vips import PROFILE, load_vips
 
 if TYPE_CHECKING:
     import pyvips
@@ -29,10 +29,21 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     if not changes_colours(image):
         return image
     depth = 16 if image.format == "ushort" else 8
-    converted = image.icc_transform("srgb", embedded=True, intent="relative", depth=depth)
+    converted = in_colour(image).icc_transform(
+        "srgb", embedded=True, intent="relative", depth=depth
+    )
     if image.bands < 3:  # a grey one, which need not take three times the bytes
         converted = converted.colourspace("grey16" if depth == 16 else "b-w")
     return converted
+
+
+def in_colour(image: pyvips.Image) -> pyvips.Image:
+    """The same, with a red, a green and a blue where its profile is for such."""
+    if image.bands >= 3 or bytes(image.get(PROFILE)[16:20]) != b"RGB ":
+        return image
+    grey = image[0]
+    coloured = grey.bandjoin([grey, grey, *image.bandsplit()[1:]])
+    return coloured.copy(interpretation="rgb16" if image.format == "ushort" else "srgb")
 
 
 def changes_colours(image: pyvips.Image) -> bool:
@@ -42,13 +53,14 @@ def changes_colours(image: pyvips.Image) -> bool:
     profile that can't be read, or is for another kind of picture, changes nothing either.
     """
     vips = load_vips()
-    if not image.get_typeof("icc-profile-data"):
+    if not image.get_typeof(PROFILE):
         return False
     bands = 1 if image.bands < 3 else 3
     samples = vips.Image.new_from_memory(
         SAMPLES[bands], len(SAMPLES[bands]) // bands, 1, bands, "uchar"
     ).copy(interpretation="b-w" if bands == 1 else "srgb")
-    samples.set_type(vips.GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
+    samples.set_type(vips.GValue.blob_type, PROFILE, image.get(PROFILE))
+    samples = in_colour(samples)
     try:
         converted = samples.icc_transform("srgb", embedded=True, intent="relative")
         return bool((converted.cast("short") - samples).abs().max() > 2)

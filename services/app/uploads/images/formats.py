@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-HEAD_BYTES = (
-    4096  # as many first bytes tell every type that we accept: a HEIC may name 1,000 brands
-)
+from uploads.images import heif, png
+
+HEAD_BYTES = 4096  # as many first bytes tell every type that we accept: a HEIC has many brands
 
 
 def gif_is_whole(path: Path) -> bool:
@@ -83,6 +83,8 @@ class Format:
     apart: str = ""  # what the decoder decodes it as; then only its header is read here
     safe_type: str = ""  # what it becomes, where that is another type
     is_whole: Callable[[Path], bool] = lambda path: True
+    # The profile that it is shown with, from the one that the decoder found.
+    colour_profile: Callable[[Path, bytes | None], bytes | None] = lambda path, embedded: embedded
 
 
 FORMATS = [
@@ -104,6 +106,7 @@ FORMATS = [
         load_options={"fail_on": "error"},
         # 4 % larger than Pillow makes a photo, in a third of its time.
         save_options={"compression": 2, "filter": "all"},
+        colour_profile=png.colour_profile,
     ),
     Format(
         "image/gif",
@@ -141,6 +144,7 @@ FORMATS = [
         alpha_bytes=16,
         deep_bytes=4,
         apart="avif",
+        colour_profile=heif.colour_profile,
     ),
     Format(
         "image/heic",
@@ -153,6 +157,7 @@ FORMATS = [
         alpha_bytes=4,
         deep_bytes=8,
         apart="heic",
+        colour_profile=heif.colour_profile,
         safe_type="image/jpeg",  # only Apple's browsers show the other
     ),
 ]

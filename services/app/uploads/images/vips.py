@@ -11,6 +11,8 @@ from uploads.images.formats import Format
 if TYPE_CHECKING:
     import pyvips
 
+PROFILE = "icc-profile-data"  # as libvips names it
+
 
 @cache
 def load_vips() -> Any:
@@ -35,6 +37,13 @@ def read(path: Path, image_format: Format, **options: Any) -> pyvips.Image:
     loader = getattr(load_vips().Image, image_format.load)
     options = image_format.load_options | options
     image: pyvips.Image = loader(str(path), access="sequential", **options)
+    embedded = image.get(PROFILE) if image.get_typeof(PROFILE) else None
+    profile = image_format.colour_profile(path, embedded)
+    if profile != embedded:
+        image = image.copy()
+        image.remove(PROFILE)
+        if profile:
+            image.set_type(load_vips().GValue.blob_type, PROFILE, profile)
     return image
 
 

@@ -1,0 +1,97 @@
+"""What an AVIF or a HEIC says of its colours without a profile: the nclx of ISO/IEC 23008-12."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from uploads.images import icc
+
+META_MAX_BYTES = 1024 * 1024  # a phone's, of fifty tiles, has five thousand
+MOST_BOXES = 10_000
+LIKE_SRGB = {1, 2, 6, 13, 14, 15}  # browsers take the curves of television for sRGB's here
+
+
+def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
+    """The profile that the picture is shown with; None for sRGB's. An embedded one goes first."""
+    if embedded:
+        return embedded
+    try:
+        nclx = primary_colours(path)
+    except (struct.error, IndexError):  # cut: the decoder tells more of that
+        return None
+    if len(nclx) < 4:
+        return None
+    primaries, curve = struct.unpack(">HH", nclx[:4])
+    if curve in LIKE_SRGB:
+        curve = 13
+    if primaries not in icc.PRIMARIES:
+        primaries = 1
+    if (primaries, curve) == (1, 13) or curve not in icc.CURVES:
+        return None
+    return icc.make_profile(icc.PRIMARIES[primaries], icc.CURVES[curve]())
+
+
+def primary_colours(path: Path) -> bytes:
+    """The first nclx that belongs to the primary picture; nothing where there is none.
+
+    Raises struct.error or IndexError where boxes end too early.
+    """
+    meta = dict(boxes(meta_box(path)[4:]))
+    pitm = meta.get(b"pitm", b"")
+    primary = int.from_bytes(pitm[4 : 6 if pitm[:1] == b"\0" else 8])
+    iprp = dict(boxes(meta.get(b"iprp", b"")))
+    properties = list(boxes(iprp.get(b"ipco", b"")))
+    for number in associated(iprp.get(b"ipma", b""), primary):
+        if 0 < number <= len(properties):
+            kind, data = properties[number - 1]
+            if kind == b"colr" and data[:4] == b"nclx":
+                return data[4:]
+    return b""
+
+
+def meta_box(path: Path) -> bytes:
+    with path.open("rb") as file:
+        for _ in range(MOST_BOXES):
+            length, kind = struct.unpack(">I4s", file.read(8))
+            if kind == b"meta":
+                return file.read(min(length - 8, META_MAX_BYTES)) if length > 8 else b""
+            if length == 1:
+                length = int.from_bytes(file.read(8)) - 8
+            if length < 8:
+                break
+            file.seek(length - 8, 1)
+    return b""
+
+
+def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The kind and the content of each: ISO/IEC 14496-12, 4.2."""
+    at = 0
+    for _ in range(MOST_BOXES):
+        if at + 8 > len(content):
+            return
+        length, kind = struct.unpack_from(">I4s", content, at)
+        if length < 8:
+            return
+        yield kind, content[at + 8 : at + length]
+        at += length
+
+
+def associated(ipma: bytes, item: int) -> list[int]:
+    """The numbers of the item's properties, from 1: ISO/IEC 23008-12, 9.3.1."""
+    item_format = ">H" if ipma[0] == 0 else ">I"
+    number_format, number_bits = (">H", 0x7FFF) if ipma[3] & 1 else (">B", 0x7F)
+    item_bytes, number_bytes = struct.calcsize(item_format), struct.calcsize(number_format)
+    (entries,), at = struct.unpack_from(">I", ipma, 4), 8
+    for _ in range(min(entries, MOST_BOXES)):
+        found, count = struct.unpack_from(item_format, ipma, at)[0], ipma[at + item_bytes]
+        at += item_bytes + 1
+        end = at + count * number_bytes
+        if found == item:
+            return [
+                struct.unpack_from(number_format, ipma, place)[0] & number_bits
+                for place in range(at, end, number_bytes)
+            ]
+        at = end
+    return []

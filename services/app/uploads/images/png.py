@@ -1,0 +1,105 @@
+"""What the chunks of a PNG say of it.
+
+https://www.w3.org/TR/png-3/; what it leaves open is done as Chromium does it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from uploads.images import icc
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PROFILE_MAX_BYTES = 4 * 1024 * 1024  # the largest that printers have take two
+# Within 5 % of 1/2.2, which is about sRGB's own curve, browsers take that one.
+LIKE_SRGB = range(43_182, 47_728)
+
+
+class Chunk(NamedTuple):
+    kind: bytes
+    data: bytes
+    is_sound: bool  # its checksum is right
+
+
+def chunks(path: Path, *, longest: int | None = None) -> Iterator[Chunk]:
+    """The chunks up to the last; of one that is longer no more than its kind.
+
+    Whatever the bytes are: what is cut short is not sound.
+    """
+    with path.open("rb") as file:
+        file.seek(len(SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if longest is not None and length > longest:
+                file.seek(length + 4, 1)
+                yield Chunk(kind, b"", is_sound=False)
+                continue
+            data, checksum = file.read(length), file.read(4)
+            is_sound = checksum == zlib.crc32(kind + data).to_bytes(4)
+            yield Chunk(kind, data, is_sound)
+            if kind == b"IEND":
+                return
+
+
+# --- Colours -------------------------------------------------------------------------------------
+
+
+def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
+    """The profile that the picture is shown with; None for sRGB's.
+
+    cICP goes before iCCP, that before sRGB and that before gAMA, of each the first one:
+    https://www.w3.org/TR/png-3/#color-chunk-precendence. The decoder found the embedded one, or
+    it dropped it: it knows no cICP, and has reasons of its own.
+    """
+    said: dict[bytes, bytes] = {}
+    has_palette = False
+    for each in chunks(path, longest=PROFILE_MAX_BYTES):
+        if each.kind == b"IDAT":
+            break
+        has_palette = has_palette or each.kind == b"PLTE"
+        if each.is_sound and not (has_palette and each.kind == b"cICP"):
+            said.setdefault(each.kind, each.data)
+    return (
+        coded_profile(said.get(b"cICP", b""))
+        or embedded_profile(said.get(b"iCCP", b""))
+        or (None if said.get(b"sRGB") in SRGB_INTENTS else measured_profile(said))
+    )
+
+
+SRGB_INTENTS = [b"\0", b"\1", b"\2", b"\3"]
+
+
+def coded_profile(cicp: bytes) -> bytes | None:
+    if len(cicp) != 4:
+        return None
+    primaries, curve, matrix, full_range = cicp
+    if matrix != 0 or full_range != 1 or primaries not in icc.PRIMARIES or curve not in icc.CURVES:
+        return None
+    return icc.make_profile(icc.PRIMARIES[primaries], icc.CURVES[curve]())
+
+
+def embedded_profile(iccp: bytes) -> bytes | None:
+    name, _, rest = iccp.partition(b"\0")
+    if len(name) > 79 or rest[:1] != b"\0":
+        return None
+    try:
+        profile = zlib.decompressobj().decompress(rest[1:], PROFILE_MAX_BYTES)
+    except zlib.error:
+        return None
+    return profile if profile[36:40] == b"acsp" else None
+
+
+def measured_profile(said: dict[bytes, bytes]) -> bytes | None:
+    gama, chrm = said.get(b"gAMA", b""), said.get(b"cHRM", b"")
+    if len(gama) != 4 or gama == bytes(4):
+        return None  # primaries alone are looked at by nobody
+    value = int.from_bytes(gama)
+    if len(chrm) != 32:
+        return None if value in LIKE_SRGB else icc.make_profile(icc.SRGB, icc.power(1e5 / value))
+    x = [each / 1e5 for each in struct.unpack(">8i", chrm)]
+    white, red, green, blue = zip(x[::2], x[1::2], strict=True)
+    return icc.make_profile(icc.Primaries(red, green, blue, white), icc.power(1e5 / value))
