@@ -28,6 +28,18 @@ TRANSFER = """files => {
     }
     return carried;
 }"""
+PASTE = """(target, parts) => {
+    const clipboardData = new DataTransfer();
+    for (const [name, part] of Object.entries(parts)) {
+        if (typeof part === "string") clipboardData.setData(name, part);
+        else {
+            const bytes = Uint8Array.from(atob(part[0]), (c) => c.charCodeAt(0));
+            clipboardData.items.add(new File([bytes], name, {type: "image/png"}));
+        }
+    }
+    const options = {clipboardData, bubbles: true, cancelable: true};
+    target.dispatchEvent(new ClipboardEvent("paste", options));
+}"""
 # Which values each progress bar took, by the file's name.
 WATCH = """() => {
     window.progress = {};
@@ -114,6 +126,27 @@ class Person:
         """And let go."""
         carried = self.drag(*files, onto=onto)
         self.page.dispatch_event(onto, "drop", {"dataTransfer": carried})
+
+    def paste(self, onto: str, parts: dict[str, str | bytes]) -> None:
+        """Paste what another program laid on the clipboard: by type its text, by name its file."""
+        encoded = {
+            name: part if isinstance(part, str) else [base64.b64encode(part).decode()]
+            for name, part in parts.items()
+        }
+        self.find(onto).evaluate(PASTE, encoded)
+
+    def look_at_the_clock(self) -> tuple[float, float, float]:
+        """Of the one upload: the seconds that the page shows, and a moment before that those that
+        the server says are left, and the seconds that it took to say so."""
+        return self.page.evaluate(
+            """async () => {
+                const asked = performance.now();
+                const [upload] = await (await fetch("/api/uploads")).json();
+                const shown = document.querySelector("#uploads time").textContent;
+                const waited = (performance.now() - asked) / 1000;
+                return [parseInt(shown), upload.seconds_left, waited];
+            }"""
+        )
 
     def choose(self, *files: File | Path) -> None:
         """Choose files in the browser's own dialog."""

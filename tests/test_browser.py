@@ -86,6 +86,44 @@ class TestImages:
         person.drop(jpeg())
         expect(person.find("#uploads h3")).to_have_text("The beach")
 
+    def test_a_picture_beside_the_text_that_i_paste_is_not_uploaded(self, person):
+        # Excel and Word lay one there; in a text field even a picture alone is nobody's business.
+        person.open()
+        for target, parts in [
+            ("[name=name]", {"text/plain": "A1", "image.png": photo(64, 48, "PNG")}),
+            ("[name=name]", {"image.png": photo(64, 48, "PNG")}),
+            ("main", {"text/plain": "A1", "image.png": photo(64, 48, "PNG")}),
+        ]:
+            person.paste(target, parts)
+        person.paste("main", {"image.png": photo(64, 48, "PNG")})
+        expect(person.cards).to_have_count(1)
+        expect(person.rows).to_have_count(0)
+
+    def test_a_picture_of_the_page_that_i_drag_about_is_not_uploaded_again(self, person):
+        person.open().drop(jpeg())
+        picture = person.find("#uploads .picture img")
+        expect(picture).to_have_count(1)
+        picture.dispatch_event("dragstart")
+        person.drop(jpeg("again.jpg"))
+        picture.dispatch_event("dragend")
+        person.drop(jpeg("other.jpg"))
+        expect(person.find("#uploads h3")).to_have_text(["other.jpg", "photo.jpg"])
+
+    @pytest.mark.parametrize("change", ["written", "deleted"])
+    def test_i_am_told_that_my_file_changed_after_i_chose_it(self, stack, person, tmp_path, change):
+        file = tmp_path / "photo.jpg"
+        file.write_bytes(photo(640, 480))
+
+        def meanwhile(route):
+            file.write_bytes(photo(64, 48)) if change == "written" else file.unlink()
+            route.continue_()
+
+        person.open().page.route("**/api/uploads", meanwhile, times=1)
+        person.choose(file)
+        expect(person.rows).to_contain_text("changed, moved or deleted after it was chosen")
+        expect(person.button("Try again")).to_have_count(0)
+        wait_for(lambda: not stack.count("upload"), 10, "nothing of it stays")
+
     def test_i_cancel_and_nothing_of_it_stays(self, stack, person):
         person.open().on_a_slow_line(50 * 1024)
         person.drop(jpeg("large.jpg", 2400, 1800), jpeg("other.jpg", 2400, 1800))
@@ -139,6 +177,34 @@ class TestImages:
             person.drop(jpeg(f"{n}.jpg", 64, 48))
             expect(person.find("#uploads h3").first).to_have_text(f"{n}.jpg")
         expect(person.find("#uploads h3")).to_have_text(["3.jpg", "2.jpg", "1.jpg"])
+        expect(person.find("#messages")).to_have_text(
+            "0.jpg made room for a newer image. Its link no longer works."
+        )
+        person.is_accessible()
+
+    def test_of_five_images_the_last_three_i_chose_stay_and_i_am_told_before(self, stack, person):
+        person.open()
+        # The first ones are the slowest to be made safe.
+        sizes = [(2400, 1800), (1600, 1200), (640, 480), (64, 48), (64, 48)]
+        person.drop(*[jpeg(f"{n}.jpg", *size) for n, size in enumerate(sizes)])
+        expect(person.find("#messages")).to_contain_text(
+            "Of these 5 images only the last 3 stay: 2.jpg, 3.jpg, 4.jpg."
+        )
+        wait_for(lambda: not stack.count("upload", "state <> 'ready'"), 20, "all are ready")
+        person.open()
+        expect(person.find("#uploads h3")).to_have_text(["4.jpg", "3.jpg", "2.jpg"])
+
+    def test_no_more_time_is_shown_than_there_is(self, person):
+        person.open().live_for(50)
+        person.drop(jpeg())
+        for _ in range(2):
+            expect(person.cards).to_have_count(1)
+            for _ in range(5):
+                shown, left, waited = person.look_at_the_clock()
+                # What is left was counted while the answer was waited for; then the page was read.
+                assert left - waited - 1.5 < shown <= left
+                person.page.wait_for_timeout(330)
+            person.open()
 
     def test_i_delete_one_and_the_focus_goes_to_the_next(self, person):
         person.open().drop(jpeg("a.jpg", 64, 48))
@@ -247,7 +313,9 @@ class TestWithoutScripts:
 
     def test_each_look_says_how_long_it_stays_until_its_time_is_up(self, stack, person):
         self.upload(person, text(), path="/files/")
-        expect(person.find("#uploads time")).to_have_text("15 minutes left")
+        expect(person.find("#uploads time")).to_have_text(
+            re.compile("14 minutes 5\\d seconds left")
+        )
         link = person.find("#uploads code").inner_text()
         stack.sql("UPDATE uploads_upload SET expires_at = now() + interval '40 s'")
         person.open("/files/")

@@ -102,6 +102,7 @@ class UploadOut(Schema):
     link: str | None = Field(description="To give to others; none while pending or rejected.")
     thumbnail: str | None = Field(description="A ready image's small picture, for some minutes.")
     expires_at: datetime | None = Field(description="None while pending.")
+    seconds_left: float | None = Field(description="Until then, by the server's clock.")
 
 
 class ProblemOut(Schema):

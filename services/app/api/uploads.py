@@ -131,6 +131,7 @@ def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "link": share_link(request, upload),
         "thumbnail": thumbnail and request.build_absolute_uri(thumbnail),
         "expires_at": upload.expires_at,
+        "seconds_left": upload.seconds_left,
     }
 
 

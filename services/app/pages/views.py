@@ -64,7 +64,9 @@ class UploadsPage(VisitorView):
             response = self.show(form, status=error.status)
             errors.tell_when(response, error)
             return response
-        messages.success(request, wording.received(self.kind, [file.name for file in form.arrived]))
+        names = [file.name for file in form.arrived]
+        superseded = [upload.filename for upload in lifecycle.superseded_images(owner=self.owner)]
+        messages.success(request, wording.received(self.kind, names, superseded=superseded))
         return redirect(PAGES[self.kind])
 
     def show(self, form: UploadForm, *, status: int = 200) -> HttpResponse:

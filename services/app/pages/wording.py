@@ -2,7 +2,8 @@
 
 import math
 
-from django.utils.html import format_html
+from django.conf import settings
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -26,10 +27,9 @@ def duration(seconds: int) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """What remains, in whole minutes while it is more than one; a begun one counts."""
-    if seconds > MINUTE:
-        return duration(math.ceil(seconds / MINUTE) * MINUTE)
-    return duration(max(1, math.ceil(seconds)))
+    """What remains: never more than there is."""
+    whole = max(0, math.floor(seconds))
+    return duration(whole) or ngettext("%d second", "%d seconds", 0) % 0
 
 
 def shown_name(name: str) -> SafeString:
@@ -43,13 +43,24 @@ def shown_name(name: str) -> SafeString:
     return format_html("<bdi>{}</bdi>", name)
 
 
-def received(kind: Kind, names: list[str]) -> str:
-    """What is said of new uploads."""
+def received(kind: Kind, names: list[str], *, superseded: list[str]) -> str:
+    """What is said of new uploads, and of those that will make room for them."""
     if kind == Kind.FILE:
         sentence = _('{} was received. <a href="#uploads">Its link is below.</a>')
         return format_html(sentence, shown_name(names[0]))
     text = ngettext("%d image was received.", "%d images were received.", len(names))
-    return text % len(names)
+    text = text % len(names)
+    if not superseded:
+        return text
+    room = ngettext(
+        "Only the newest one stays: {} makes room for it.",
+        "Only the newest %d stay: {} will make room.",
+        settings.IMAGES_KEPT,
+    )
+    if settings.IMAGES_KEPT > 1:
+        room %= settings.IMAGES_KEPT
+    shown = format_html_join(", ", "{}", ((shown_name(name),) for name in superseded))
+    return format_html("{} " + room, text, shown)
 
 
 def deleted(name: str) -> str:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 FIELDS = {
     "id", "kind", "state", "reason", "name", "filename", "size", "content_type", "link",
-    "thumbnail", "expires_at",
+    "thumbnail", "expires_at", "seconds_left",
 }  # fmt: skip
 HTML = b"<script>fetch('/api/uploads')</script>"
 
@@ -164,7 +164,9 @@ class TestComplete:
     def test_twice_is_one_upload_with_one_end(self, store, program):
         first = program.upload(b"1234").json()
         again = program.call("POST", f"uploads/{first['id']}/complete")
-        assert (again.status_code, again.json()) == (200, first)
+        answer = again.json()
+        assert 0 < answer.pop("seconds_left") < first.pop("seconds_left") < 900
+        assert (again.status_code, answer) == (200, first)
         assert Upload.objects.count() == 1
 
     def test_ten_at_once_give_one_answer(self, store, program, transactional_db):

@@ -361,6 +361,13 @@ def reject_image(upload: Upload, reason: str) -> State | None:
     return State.REJECTED
 
 
+def superseded_images(*, owner: uuid.UUID) -> list[Upload]:
+    """The owner's images that will make room for newer ones, once those are ready."""
+    coming = [State.CHECKING, State.READY]
+    images = Upload.objects.live().filter(owner=owner, kind=Kind.IMAGE, state__in=coming)
+    return list(images.order_by("-created_at", "-id")[settings.IMAGES_KEPT :])
+
+
 def keep_latest_images(*, owner: uuid.UUID) -> int:
     """Discard the owner's ready images beyond IMAGES_KEPT, the newest stay; how many went."""
     with transaction.atomic():

@@ -16,6 +16,7 @@ const chooser = form.querySelector("input[type=file]");
 const uploads = $("uploads");
 const transfers = $("transfers");
 const kind = form.dataset.kind;
+const kept = Number(form.dataset.kept);
 const language = document.documentElement.lang;
 const words = Object.fromEntries(
   [...$("words").content.querySelectorAll("[data-word]")].map((e) => [e.dataset.word, e.textContent]),
@@ -71,6 +72,11 @@ function showProblem(sentence) {
   notice.scrollIntoView({ block: "nearest" });
 }
 
+/** Say what is no problem; a screen reader follows the messages. */
+function showNotice(sentence) {
+  $("messages").append(fill($("notice").content.cloneNode(true).firstElementChild, { sentence }));
+}
+
 // --- What is here -----------------------------------------------------------------------------
 
 /** Fill in a template's element. */
@@ -88,7 +94,7 @@ function fill(element, values) {
   return element;
 }
 
-function makeCard(upload, serverTime) {
+function makeCard(upload, askedAt) {
   const template = upload.state === "rejected" ? "not-accepted" : "ready";
   const card = $(template).content.cloneNode(true).firstElementChild;
   fill(card, {
@@ -100,10 +106,9 @@ function makeCard(upload, serverTime) {
   Object.assign(card.dataset, { upload: upload.id, state: upload.state });
   const time = card.querySelector("time");
   if (time) {
-    const left = (Date.parse(upload.expires_at) - serverTime) / 1000;
     time.dateTime = upload.expires_at;
-    card.querySelector(".left progress").max = left;
-    startClock(time, left);
+    card.querySelector(".left progress").max = upload.seconds_left;
+    startClock(time, askedAt + upload.seconds_left * 1000);
   }
   return card;
 }
@@ -139,20 +144,26 @@ function remove(element) {
 
 /** Hold the page against what the server has: another tab, or a fourth image, changed that. */
 async function look() {
-  const { answer, serverTime } = await api.call("GET");
+  const { answer, askedAt } = await api.call("GET");
   const there = new Map(answer.filter((u) => u.kind === kind).map((u) => [u.id, u]));
+  const full = answer.filter((u) => u.state === "ready" && u.kind === "image").length >= kept;
   for (const card of cards()) {
     const now = there.get(card.dataset.upload);
     if (now?.state === card.dataset.state) continue;
-    if (now && now.state !== "checking") finish(now, serverTime, card);
-    else if (!now) remove(card);
+    if (now && now.state !== "checking") finish(now, askedAt, card);
+    else if (!now) {
+      if (kind === "image" && card.dataset.state === "ready" && full) {
+        showNotice(put(words.made_room, { name: nameOf(card) }));
+      }
+      remove(card);
+    }
   }
 }
 
 /** An upload is ready or rejected: its card, in place of what stood for it until then. */
-function finish(upload, serverTime, before) {
+function finish(upload, askedAt, before) {
   const focused = before.contains(document.activeElement);
-  const card = makeCard(upload, serverTime);
+  const card = makeCard(upload, askedAt);
   if (before.parentElement === uploads && upload.state === "ready") before.replaceWith(card);
   else {
     before.remove();
@@ -172,25 +183,31 @@ async function lookAgain() {
 
 // --- Time -------------------------------------------------------------------------------------
 
-const ends = new WeakMap();
+const ends = new WeakMap(); // ms, by this machine's clock
 
-function startClock(time, seconds) {
-  ends.set(time, Date.now() + seconds * 1000);
+/** Count down to a moment that is not later than the true end. */
+function startClock(time, end) {
+  ends.set(time, end);
   tick(time);
 }
 
+/** Show whole seconds that are left, and again when there is one less. */
 function tick(time) {
   const left = (ends.get(time) - Date.now()) / 1000;
   const card = time.closest("[data-upload]");
   if (left <= 0) {
-    say(put(words.expired, { name: nameOf(card) }));
-    remove(card);
+    // A card that was taken off the page meanwhile has no more to say.
+    if (card.isConnected) {
+      say(put(words.expired, { name: nameOf(card) }));
+      remove(card);
+    }
     return;
   }
-  time.textContent = put(words.left, { time: duration(Math.ceil(left)) });
+  time.textContent = put(words.left, { time: duration(Math.floor(left)) });
   const bar = time.parentElement.querySelector("progress");
   if (bar) bar.value = left;
   card.classList.toggle("soon", left < 60);
+  setTimeout(() => card.isConnected && tick(time), 1000 * (left % 1) + 1);
 }
 
 const nameOf = (card) => card.querySelector("[data-text=filename]").textContent;
@@ -207,6 +224,10 @@ function add(files) {
   const rows = [...files].map((file) => new Row(file, { kind, name, ttl }));
   for (const row of rows) row.start();
   if (!rows.length) return;
+  if (kind === "image" && rows.length > kept) {
+    const names = rows.slice(-kept).map((row) => row.file.name);
+    showNotice(put(words.only_kept, { count: rows.length, names: names.join(", ") }));
+  }
   (form.elements.name ?? form.elements.description).value = "";
   rows[0].element.scrollIntoView({ block: "nearest" });
   say(put(words.begun, { name: rows.map((row) => row.file.name).join(", ") }));
@@ -263,8 +284,8 @@ class Row {
       },
     });
     try {
-      const { answer, serverTime } = await this.transfer.run();
-      finish(answer, serverTime, this.element);
+      const { answer, askedAt } = await this.transfer.run();
+      finish(answer, askedAt, this.element);
       if (kind === "image") await look().catch(() => {});
     } catch (error) {
       if (error instanceof Problem) this.fail(error);
@@ -347,9 +368,12 @@ form.addEventListener("submit", (event) => {
   chooser.focus();
 });
 
-const brings = (event) => event.dataTransfer?.types.includes("Files");
+let ours = false; // whether what is dragged is a picture or a link of this page
+const brings = (event) => !ours && event.dataTransfer?.types.includes("Files");
 let over = 0; // entered elements that were not left
 
+addEventListener("dragstart", () => (ours = true));
+addEventListener("dragend", () => (ours = false));
 addEventListener("dragenter", (event) => {
   if (!brings(event)) return;
   over += 1;
@@ -375,15 +399,19 @@ addEventListener("drop", (event) => {
   files.forEach((file, n) => (file.isFolder = Boolean(folders[n])));
   add(files);
 });
+const isBitmap = (file) => file.name === "image.png"; // as browsers call what is no file yet
+
 addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
-  if (!files.length) return;
+  // A text field's paste is nobody else's, and text is text: Excel and Word lay a picture beside it.
+  const typing = event.target.closest?.("input:not([type=file]), textarea, [contenteditable]");
+  const isText = files.every(isBitmap) && event.clipboardData.getData("text/plain").trim();
+  if (!files.length || typing || isText) return;
   event.preventDefault();
   const moment = new Date().toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".");
   add(
     files.map((file) => {
-      // Browsers call every screenshot so.
-      if (file.name !== "image.png") return file;
+      if (!isBitmap(file)) return file;
       return new File([file], `${words.screenshot} ${moment}.png`, { type: file.type });
     }),
   );
@@ -467,9 +495,15 @@ $("clear-dialog").addEventListener("close", () => {
 // --- Begin --------------------------------------------------------------------------------------
 
 document.documentElement.classList.add("scripts");
-for (const time of uploads.querySelectorAll("time")) startClock(time, Number(time.dataset.secondsLeft));
-setInterval(() => uploads.querySelectorAll("time").forEach(tick), 1000);
+// The seconds that are left were counted after the page was asked for.
+const [asked] = performance.getEntriesByType("navigation");
+for (const time of uploads.querySelectorAll("time")) {
+  const askedAt = performance.timeOrigin + asked.requestStart;
+  startClock(time, askedAt + Number(time.dataset.secondsLeft) * 1000);
+}
 addEventListener("visibilitychange", () => {
-  if (!document.hidden && cards().length) look().catch(() => {});
+  if (document.hidden) return;
+  uploads.querySelectorAll("time").forEach(tick); // the machine may have slept
+  if (cards().length) look().catch(() => {});
 });
 if (uploads.querySelector("[data-state=checking]")) lookAgain();

@@ -5,6 +5,14 @@ const FIRST_LOOK = 300; // ms until an image that is being checked is asked for
 const LAST_LOOK = 3000; // ms between looks in the end
 const SPEED_OVER = 4000; // ms that a speed is measured over
 
+let lastClaim = Promise.resolve(); // each waits for the one before, so their order is that of choosing
+
+function inTurn(call) {
+  const turn = lastClaim.then(call);
+  lastClaim = turn.catch(() => {});
+  return turn;
+}
+
 export class Problem extends Error {
   /** `again`: whether the same file may fare better another time. */
   constructor(message, { again = true, status = 0 } = {}) {
@@ -21,18 +29,18 @@ export class Api {
     this.words = words;
   }
 
-  /** What the API answers, or null; with `serverTime`, its clock in ms, which `expires_at` is of. */
+  /** What the API answers, or null; with `askedAt` in ms, when that was: `seconds_left` counts from
+      some moment after it. */
   async call(method, path = "", { body, signal, keepalive } = {}) {
     const headers = { Accept: "application/json", "X-CSRFToken": this.token };
     if (body) headers["Content-Type"] = "application/json";
     const request = { method, headers, signal, keepalive, body: body && JSON.stringify(body) };
+    const askedAt = Date.now();
     const response = await fetch(this.address + path, request).catch((error) => {
       throw error.name === "AbortError" ? error : new Problem(this.words.offline);
     });
     const answer = await response.json().catch(() => null);
-    if (response.ok) {
-      return answer && { answer, serverTime: Date.parse(response.headers.get("Date")) || Date.now() };
-    }
+    if (response.ok) return answer && { answer, askedAt };
     const sentences = { 401: this.words.stale, 403: this.words.stale, 500: this.words.broken };
     const sentence = sentences[response.status] || answer?.detail || this.words.broken;
     throw new Problem(sentence, {
@@ -54,7 +62,10 @@ export class Transfer {
   /** What the API says of the upload, once it is ready or rejected. Raises Problem or AbortError. */
   async run() {
     const { signal } = this.stop;
-    const { answer } = await this.api.call("POST", "", { body: this.claim, signal });
+    const { answer } = await inTurn(async () => {
+      await this.#checkReadable();
+      return this.api.call("POST", "", { body: this.claim, signal });
+    });
     this.id = answer.id;
     await this.#send(answer.ticket);
     this.onCheck();
@@ -62,7 +73,11 @@ export class Transfer {
     for (let wait = FIRST_LOOK; found.answer.state === "checking"; ) {
       await pause(wait, signal);
       wait = Math.min(wait * 1.5, LAST_LOOK);
-      found = await this.api.call("GET", `/${this.id}`, { signal });
+      found = await this.api.call("GET", `/${this.id}`, { signal }).catch((error) => {
+        if (error.status !== 404) throw error;
+        // It was there a moment ago, and more than are kept are newer.
+        throw new Problem(this.api.words.superseded, { again: false });
+      });
     }
     return found;
   }
@@ -73,6 +88,16 @@ export class Transfer {
     if (this.id) this.api.call("DELETE", `/${this.id}`, { keepalive: true }).catch(() => {});
   }
 
+  /** Raise Problem where the browser no longer gives the file that was chosen: it was changed,
+      moved or deleted since. https://w3c.github.io/FileAPI/#concept-snapshot-state */
+  async #checkReadable() {
+    try {
+      await this.file.slice(0, 1).arrayBuffer();
+    } catch {
+      throw new Problem(this.api.words.changed, { again: false });
+    }
+  }
+
   #send(ticket) {
     const form = new FormData();
     for (const [name, value] of Object.entries(ticket.fields)) form.append(name, value);
@@ -80,7 +105,8 @@ export class Transfer {
     const samples = [[performance.now(), 0]];
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch tells no progress of what it sends
-      const fail = () => reject(new Problem(this.api.words.unreachable));
+      const fail = () =>
+        this.#checkReadable().then(() => reject(new Problem(this.api.words.unreachable)), reject);
       request.upload.addEventListener("progress", ({ loaded, total }) => {
         const now = performance.now();
         samples.push([now, loaded]);
