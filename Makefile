@@ -39,7 +39,7 @@ manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
 ##@ Change
 
 test: .venv ## Run the tests; ARGS="-k expire" for some [both]
-	$(VENV)/bin/pytest --numprocesses 4 --dist loadgroup $(ARGS)
+	$(VENV)/bin/pytest --numprocesses logical --dist loadgroup $(ARGS)
 
 lint: .venv ## Run every check of the code [neither]
 	@local/lint.sh

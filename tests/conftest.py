@@ -1,5 +1,6 @@
 """One stack for all tests from outside, built and started once by `make up`."""
 
+import os
 import uuid
 from pathlib import Path
 
@@ -11,6 +12,16 @@ from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
 FOLDER = Path(__file__).parent
 BREAKING = {"test_bootstrap", "test_faults", "test_health", "test_shutdown"}
+
+
+def pytest_report_header():
+    """What is said before the first test."""
+    return "stack: containers are built, used and broken: about 12 minutes on two cores"
+
+
+def pytest_xdist_auto_num_workers():
+    """Two for each core: what these tests do most of the time is wait."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items):

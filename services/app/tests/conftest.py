@@ -24,6 +24,11 @@ ROOT = Path(__file__).resolve().parents[3]
 _running = ExitStack()
 
 
+def pytest_report_header() -> str:
+    """What is said before the first test."""
+    return "app: each process has its own Postgres, Valkey and S3: about a minute on two cores"
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers and set the environment, before pytest-django looks at it.
 
