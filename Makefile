@@ -5,6 +5,9 @@ VENV ?= .venv
 export COMPOSE VENV
 PATH := $(abspath $(VENV))/bin:$(PATH)
 export PATH
+# Another project's Python must not stand in for ours, and sentences are UTF-8 wherever they go.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP DJANGO_SETTINGS_MODULE
+export PYTHONUTF8 := 1
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -16,10 +19,10 @@ up: .env ## Build and start the stack, and print its addresses [containers; no e
 	@python3 local/up.py; code=$$?; [ $$code -eq 3 ] || exit $$code; exec $(MAKE_COMMAND) local
 
 down: .env ## Stop the stack and keep its data [containers]
-	$(COMPOSE) down
+	@exec python3 local/compose.py down
 
 logs: .env ## Follow what the processes say; ARGS=worker for one [containers]
-	$(COMPOSE) logs --follow --tail 100 $(ARGS)
+	@exec python3 local/compose.py logs --follow --tail 100 $(ARGS)
 
 local: .env .venv ## Run the stack without containers, until Ctrl-C [local]
 	@exec $(VENV)/bin/python local/run.py

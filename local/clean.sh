@@ -3,8 +3,7 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-# shellcheck disable=SC2206 # word-split on purpose, as in manage.sh
-compose=(${COMPOSE:-docker compose})
+compose=(python3 local/compose.py)
 python=${VENV:-.venv}/bin/python
 
 # The project's name is the same in every checkout, and so are its volumes.

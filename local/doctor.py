@@ -17,6 +17,7 @@ import re
 import shlex
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +25,14 @@ from typing import Any
 
 import budget
 import envfile
+import shell
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = shlex.split(os.environ.get("COMPOSE") or "docker compose")
-PROJECT = os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks"
 ENGINE = COMPOSE[0] if COMPOSE[0] in ("docker", "podman", "nerdctl") else "docker"
+OVERLAYS = {"docker-compose.prod.yml", "dyno.yml"}
 COMPOSE_MINIMUM = (2, 24)  # the first that takes `!reset` and `env_file` with `required`
+ENGINE_MINIMUM = 25  # the first that takes a health check's `start_interval`
 GIB = 1024**3
 MEMORY_GIB = 2  # all containers idle together take 0.7, a build more
 DISK_GIB, DISK_COMPILE_GIB = 3, 8  # the images; with Go's image and caches, for MinIO
@@ -79,11 +82,34 @@ def compose_problem() -> str | None:
     return None
 
 
+def engine_problem(info: dict[str, Any]) -> str | None:
+    """Why this engine will not do, or None; another one than Docker counts otherwise."""
+    version = re.match(r"(\d+)\.", str(info.get("ServerVersion", "")))
+    if version and ENGINE == "docker" and int(version.group(1)) < ENGINE_MINIMUM:
+        return (
+            f"the engine is Docker {info['ServerVersion']}, which is too old:"
+            f" {ENGINE_MINIMUM} or newer is needed"
+        )
+    return None
+
+
+def elsewhere() -> str | None:
+    """Where the engine is, if that is another machine, or None: ports and files are this one's."""
+    place = "{{.Endpoints.docker.Host}}"
+    code, text = output(ENGINE, "context", "inspect", "--format", place)
+    remote = re.match(r"(ssh|tcp)://(?!localhost|127\.|\[::1\])", text)
+    if code == 0 and remote:
+        return (
+            f"the engine is on another machine ({text}, by DOCKER_HOST or a context): run it there"
+        )
+    return None
+
+
 def has_image(name: str) -> bool:
     return output(ENGINE, "image", "inspect", name)[0] == 0
 
 
-def compiles_minio(env: dict[str, str], project: str = PROJECT) -> bool:
+def compiles_minio(env: dict[str, str], project: str) -> bool:
     """Whether a build has MinIO to compile, which takes minutes and room."""
     return not env.get("MINIO_IMAGE") and not has_image(f"{project}-minio")
 
@@ -113,17 +139,19 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def container(port: int) -> tuple[str, str]:
-    """The container that publishes the port, and the folder of its Compose project; or blanks."""
-    shape = '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'
+def container(port: int) -> tuple[str, str, str]:
+    """The container that publishes the port, its Compose project, and that one's folder."""
+    labels = [f'{{{{.Label "com.docker.compose.project{end}"}}}}' for end in ("", ".working_dir")]
+    shape = "\t".join(["{{.Names}}", *labels])
     code, text = output(ENGINE, "ps", "--filter", f"publish={port}", "--format", shape)
-    names, _, folder = text.partition("\n")[0].partition("\t") if code == 0 else ("", "", "")
-    return names, folder
+    words = text.partition("\n")[0].split("\t") if code == 0 else []
+    name, project, folder = [*words, "", "", ""][:3]
+    return name, project, folder
 
 
 def holder(port: int) -> str:
     """Who listens on the port, as well as this user may know."""
-    name, folder = container(port)
+    name, _, folder = container(port)
     if name:
         return f"container {name}" + (f" of {folder}" if folder else "")
     code, text = output("lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc")
@@ -135,9 +163,30 @@ def holder(port: int) -> str:
     return "{} (pid {})".format(*process.groups()) if process else "a process of another user"
 
 
-def is_ours(port: int) -> bool:
-    """Whether a container of this very checkout publishes it, which is no obstacle to a new one."""
-    return os.path.realpath(container(port)[1] or "/") == str(ROOT)
+def is_ours(port: int, project: str) -> bool:
+    """Whether a container of this project and checkout has it: no obstacle to a new one."""
+    _, its, folder = container(port)
+    return its == project and os.path.realpath(folder or "/") == str(ROOT)
+
+
+def project_problem(project: str, overlay: str = "") -> str | None:
+    """Whose the project's containers are, where they were not started by this verb: from another
+    folder, or with other Compose files; else None. Production may have moved to another folder."""
+    label = "com.docker.compose.project"
+    shape = f'{{{{.Label "{label}.config_files"}}}}'
+    code, text = output(
+        ENGINE, "ps", "--all", "--filter", f"label={label}={project}", "--format", shape
+    )
+    for files in set(text.splitlines()) if code == 0 else ():
+        named = [Path(file) for file in files.split(",") if file.startswith("/")]
+        overlays = {file.name for file in named} & OVERLAYS
+        moved = not overlay and any(f.exists() and f.parent.resolve() != ROOT for f in named)
+        if named and (overlays != ({overlay} if overlay else set()) or moved):
+            return (
+                f"the project {project} holds containers of {files}:"
+                " give this one another COMPOSE_PROJECT_NAME, or none"
+            )
+    return None
 
 
 def port_problem(name: str, port: int) -> str | None:
@@ -149,7 +198,7 @@ def port_problem(name: str, port: int) -> str | None:
 
 def env_problems(env: dict[str, str], ports: dict[str, int]) -> list[str]:
     """What is wrong with `.env` itself."""
-    found = []
+    found = envfile.value_problems(env) + envfile.minio_problems(env)
     for name in envfile.names():
         if envfile.fresh(name) and name not in env:
             found.append(
@@ -159,6 +208,38 @@ def env_problems(env: dict[str, str], ports: dict[str, int]) -> list[str]:
         twin = next(other for other, its in ports.items() if its == port)
         if twin != name:
             found.append(f"{name} and {twin} are both {port}: change {name}={port} in .env")
+    return found
+
+
+def file_problems() -> list[str]:
+    """What of their own containers could not read or run: they are other users, on Linux."""
+    closed, windows, lame = [], [], []
+    for top in ("compose", "services"):
+        for folder, folders, names in os.walk(str(ROOT / top)):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for path in [Path(folder), *(Path(folder) / name for name in names)]:
+                mode = path.lstat().st_mode
+                wanted = 0o005 if stat.S_ISDIR(mode) else 0o004
+                if mode & wanted != wanted and not stat.S_ISLNK(mode):
+                    closed.append(str(path.relative_to(ROOT)))
+                elif stat.S_ISREG(mode) and (path.parent.name == "bin" or path.suffix == ".sh"):
+                    if b"\r\n" in path.read_bytes():
+                        windows.append(str(path.relative_to(ROOT)))
+                    if path.parent.name == "bin" and not mode & 0o001:
+                        lame.append(str(path.relative_to(ROOT)))
+    found = []
+    if closed and sys.platform == "linux":  # elsewhere a virtual machine hands all of them out
+        found.append(
+            f"containers can't read {closed[0]} ({len(closed)} such; a umask of 077?):"
+            " chmod -R go+rX compose services"
+        )
+    if windows:
+        found.append(
+            f"{windows[0]} has Windows' line ends, with which it does not run:"
+            " git rm -rq --cached . && git reset --hard"
+        )
+    if lame and not closed:
+        found.append(f"{lame[0]} may not be run: chmod +x services/*/bin/*")
     return found
 
 
@@ -179,38 +260,46 @@ def resource_problems(info: dict[str, Any], compile_minio: bool) -> list[str]:
     return found
 
 
-def check(env: dict[str, str], info: dict[str, Any]) -> list[str]:
+def check(env: dict[str, str], info: dict[str, Any], project: str) -> list[str]:
     """Everything that is in the way of `make up`, each with the way out."""
+    wrong = envfile.value_problems(env)
+    if wrong:  # what follows reckons with them
+        return wrong
     ports = envfile.ports(env)
     found = env_problems(env, ports)
-    compose = compose_problem()
-    if compose:
-        found.append(compose)
-    found += resource_problems(info, compiles_minio(env))
-    connections = budget.compose_problem(env)
-    if connections:
-        found.append(connections)
+    one_by_one = (
+        engine_problem(info),
+        compose_problem(),
+        project_problem(project),
+        budget.compose_problem(env),
+    )
+    found += [problem for problem in one_by_one if problem]
+    found += file_problems() + resource_problems(info, compiles_minio(env, project))
     for name, port in ports.items():
-        if not is_free(port) and not is_ours(port):
+        if not is_free(port) and not is_ours(port, project):
             found.append(f"port {port} is taken by {holder(port)}: change {name}={port} in .env")
     return found
 
 
 def main() -> int:
     env = envfile.read(ROOT / ".env")
+    project = shell.use(env)
     info, reason = engine()
-    if not info:
-        print(f"doctor: no container engine ({reason}): `make up` will do `make local`")
-        ports = envfile.ports(env)
-        found = env_problems(env, ports)
-        problems = [port_problem(name, ports[name]) for name in ("WEB_PORT", "FLOWER_PORT")]
-        found += [problem for problem in problems if problem]
-    else:
+    if info:
         version = info.get("ServerVersion", "")
         print(f"doctor: {ENGINE} {version}, {info.get('MemTotal', 0) / GIB:.1f} GiB of memory")
-        found = check(env, info)
-    for line in budget.lines(env):
-        print(f"doctor: {line}")
+        found = check(env, info, project)
+    else:
+        print(f"doctor: no container engine ({reason}): `make up` will do `make local`")
+        found = envfile.value_problems(env)
+        if not found:
+            ports = envfile.ports(env)
+            found = env_problems(env, ports)
+            problems = [port_problem(name, ports[name]) for name in ("WEB_PORT", "FLOWER_PORT")]
+            found += [problem for problem in problems if problem]
+    if not envfile.value_problems(env):
+        for line in budget.lines(env):
+            print(f"doctor: {line}")
     for problem in found:
         print(f"doctor: {problem}")
     if not found:

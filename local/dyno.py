@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import doctor
 import envfile
+import shell
 import up
 import usage
 from budget import PLAN
@@ -29,7 +30,6 @@ from load import THREADS, Load
 from smoke import smoke, wait_for
 from visitor import Connections, Failed, Visitor
 
-PROJECT = (os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks") + "-dyno"
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
 DYNO_MIB = 512
@@ -70,7 +70,6 @@ def choose() -> dict[str, str]:
     """What Heroku draws, and the ports on this machine: into the environment, for Compose."""
     web, flower, minio, console = doctor.free_ports(4)
     chosen = {
-        "COMPOSE_PROJECT_NAME": PROJECT,
         "COMPOSE_FILE": "docker-compose.yml:compose/dyno.yml",
         "COMPOSE_PATH_SEPARATOR": ":",
         "DYNO_UID": str(random.randrange(10_000, 60_000)),  # noqa: S311  no secret
@@ -193,11 +192,27 @@ def stop() -> None:
     say(f"after SIGTERM to every process all had stopped within {took:.1f} s of {STOP_SECONDS}")
 
 
+def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[str]:
+    """What it can't run with, each with the way out."""
+    wrong = envfile.value_problems(env)
+    found = wrong or doctor.env_problems(env, envfile.ports(env))
+    one_by_one = (
+        doctor.engine_problem(info),
+        doctor.compose_problem(),
+        doctor.project_problem(project, "dyno.yml"),
+    )
+    return found + [each for each in one_by_one if each] + doctor.file_problems()
+
+
 def main() -> int:
     env = envfile.read(doctor.ROOT / ".env")
+    project = shell.use(env, shell.DYNO)
     info, reason = doctor.engine()
     if not info:
         die(f"it needs a container engine: {reason}")
+    found = in_the_way(env, info, project)
+    if found:
+        die("\ndyno: ".join(found))
     chosen = choose()
     page = f"https://localhost:{chosen['WEB_PORT']}"
     compose("down", "--volumes", "--remove-orphans")  # what a killed run left
@@ -212,8 +227,9 @@ def main() -> int:
         stop()
         if os.environ.get("KEEP"):
             compose("start", *PROCESSES)
-            say(f"it stays up at {page}; `docker compose --project-name {PROJECT} down -v` ends it")
+            say(f"it stays up at {page}; `docker compose --project-name {project} down -v` ends it")
             values = " ".join(f"{name}={value}" for name, value in chosen.items())
+            values = f"COMPOSE_PROJECT_NAME={project} {values}"
             say(f"for `docker compose` here: export {values}")
     except Failed as failure:
         say(f"this would NOT run on Heroku: {failure}")

@@ -33,6 +33,19 @@ PRODUCTION = {
     "AWS_STORAGE_BUCKET_NAME": "",
 }
 
+# Of a MinIO that is production's own, and what it is called there; blank: a fresh secret.
+DRAWN = {
+    "AWS_ACCESS_KEY_ID": "",
+    "AWS_SECRET_ACCESS_KEY": "",
+    "AWS_STORAGE_BUCKET_NAME": "s3tasks",
+}
+
+# Part of DATABASE_URL or REDIS_URL, which Compose puts together.
+IN_ADDRESSES = ("POSTGRES_PASSWORD", "REDIS_PASSWORD")
+
+# What Docker and the system can hand on as environment; ours has 5 KB.
+MAX_BYTES, MAX_LENGTH = 256 * 1024, 8 * 1024
+
 # Letters and digits: Compose, decouple, honcho, URLs and shells all read these alike.
 ALPHABET = string.ascii_letters + string.digits
 
@@ -75,20 +88,86 @@ def meaning_and_line(block: str) -> str:
     return "".join(block.splitlines(keepends=True)[-2:])
 
 
+class Wrong(SystemExit):
+    """What is wrong with an `.env`, in a sentence that shows no value; it ends the program."""
+
+
+def content(path: Path) -> bytes:
+    """The file's bytes; raises Wrong where it is no file, or not for who asks."""
+    try:
+        if path.exists() and not path.is_file():
+            raise Wrong(f"{path.name} is no file: remove it, and `make {path.name}` makes it")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise Wrong(f"{path.name} is missing: `make {path.name}` makes it") from None
+    except (OSError, RuntimeError) as error:  # also a link to itself
+        reason = getattr(error, "strerror", None) or str(error)
+        owner = "; does it belong to root?" if isinstance(error, PermissionError) else ""
+        raise Wrong(f"{path.name} can't be read: {reason}{owner}") from None
+
+
+def decoded(path: Path) -> str:
+    """The file's text; raises Wrong where it is not UTF-8, as every reader expects it."""
+    data = content(path)
+    if len(data) > MAX_BYTES:
+        raise Wrong(f"{path.name} has more than {MAX_BYTES} bytes: is it the right file?")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")) or b"\0" in data:
+        raise Wrong(f"{path.name} is not plain UTF-8 (UTF-16, or with a mark): save it as UTF-8")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Wrong(f"{path.name}, line {line}: it is not UTF-8: save it as UTF-8") from None
+
+
+def line_problem(line: str) -> str:
+    """Why Compose, decouple and we would not read the same in the line; blank where they do."""
+    name, equals, value = (part.strip(" \t") for part in line.partition("="))
+    if re.match(r"export\s", name):
+        return "`export` is the shell's: write NAME=value"
+    if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        return "expected NAME=value, the name of letters, digits and _"
+    if not value.replace(" ", "x").isprintable():  # but for "", which is
+        return f"{name} holds a character that can't be seen, or a space that is none"
+    if len(value) > MAX_LENGTH:
+        return f"{name} has more than {MAX_LENGTH} characters"
+    if "$" in value:
+        return f"{name} holds a $, which Compose would put another variable for"
+    quoted = value[:1] in ("'", '"')
+    if quoted and not re.fullmatch(r"""(['"])[^'"\\]*\1""", value):
+        return f"{name} begins with a quotation mark: write the value without any"
+    if not quoted and " #" in f" {value}":
+        return f"{name} has a comment behind its value: write that in a line of its own"
+    return ""
+
+
 def read(path: Path) -> dict[str, str]:
-    """The variables that have a value; those that are blank are left out, as unset."""
+    """The variables that have a value; those that are blank are left out, as unset.
+
+    Raises Wrong, naming the line, where Compose or decouple would read another value or none.
+    """
     values = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        name, equals, value = (part.strip() for part in line.partition("="))
-        if equals and not name.startswith("#"):
-            quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-            values[name] = value[1:-1] if quoted else value
+    for number, line in enumerate(decoded(path).split("\n"), 1):
+        line = line.strip(" \t\r")
+        if not line or line.startswith("#"):
+            continue
+        problem = line_problem(line)
+        if problem:
+            raise Wrong(f"{path.name}, line {number}: {problem}")
+        name, _, value = (part.strip(" \t") for part in line.partition("="))
+        values[name] = value[1:-1] if value[:1] in ("'", '"') else value
     return {name: value for name, value in values.items() if value}
+
+
+def entry_values() -> list[tuple[str, str]]:
+    """Every variable of the template, and the value that it has there."""
+    lines = TEMPLATE.read_text(encoding="utf-8").splitlines()
+    return [(n, v) for n, e, v in (line.partition("=") for line in lines) if e and n[0] != "#"]
 
 
 def names() -> list[str]:
     """Every variable of the template."""
-    return [name for name, _ in entries(TEMPLATE.read_text(encoding="utf-8"))]
+    return [name for name, _ in entry_values()]
 
 
 def is_port(value: str) -> bool:
@@ -96,14 +175,61 @@ def is_port(value: str) -> bool:
     return bool(re.fullmatch(r"[1-9][0-9]{0,4}", value)) and int(value) <= 65535
 
 
+def value_problems(env: dict[str, str], file: str = ".env") -> list[str]:
+    """A sentence for each value that can't be what it must be; none shows a secret.
+
+    What a number, a port or a switch is, the template's own value says.
+    """
+    found = []
+    for name, value in entry_values():
+        given = env.get(name) or value
+        if re.fullmatch(r"(\w+_)?PORT", name):
+            if given and not is_port(given):
+                found.append(f"{name}={given} in {file}: expected a port, 1 to 65535")
+        elif value.isdigit() and not re.fullmatch(r"[0-9]{1,18}", given):
+            found.append(f"{name}={given} in {file}: expected a number")
+        elif name == "USE_S3" or value in ("True", "False"):
+            if given.lower() not in ("", "true", "false", "1", "0", "yes", "no"):
+                found.append(f"{name}={given} in {file}: expected True or False")
+        elif name in IN_ADDRESSES and not re.fullmatch(r"[A-Za-z0-9._~-]*", given):
+            found.append(f"{name} in {file} stands in an address: letters and digits only")
+    user, _, password = env.get("FLOWER_BASIC_AUTH", "user:password").partition(":")
+    if not (user and password):
+        found.append(f"FLOWER_BASIC_AUTH in {file} must be user:password")
+    return found
+
+
+def minio_problems(env: dict[str, str], file: str = ".env") -> list[str]:
+    """A sentence for each value that MinIO would refuse, once all else is up."""
+    found = []
+    # https://min.io/docs/minio/linux/reference/minio-server/settings/root-credentials.html
+    for name, least, most in (
+        ("MINIO_ROOT_USER", 3, 128),
+        ("MINIO_ROOT_PASSWORD", 8, 128),
+        ("AWS_ACCESS_KEY_ID", 3, 20),
+        ("AWS_SECRET_ACCESS_KEY", 8, 40),
+    ):
+        value = env.get(name, "")
+        if value and not least <= len(value) <= most:
+            found.append(f"{name} in {file}: MinIO takes {least} to {most} characters")
+        if name in ("MINIO_ROOT_USER", "AWS_ACCESS_KEY_ID") and re.search(r"[=,/\s]", value):
+            found.append(f"{name} in {file}: MinIO takes no =, comma, / or space in it")
+    if env.get("AWS_ACCESS_KEY_ID", "") == env.get("MINIO_ROOT_USER"):
+        found.append(f"AWS_ACCESS_KEY_ID in {file} is MINIO_ROOT_USER: the app is another user")
+    bucket = env.get("AWS_STORAGE_BUCKET_NAME", "")
+    if bucket and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        found.append(f"AWS_STORAGE_BUCKET_NAME={bucket} in {file}: 3 to 63 of a-z, 0-9, . and -")
+    return found
+
+
 def ports(env: dict[str, str]) -> dict[str, int]:
-    """The ports on this machine: the shell's, else `.env`'s, else the template's, as in Compose."""
+    """The ports on this machine: `.env`'s, else the template's; raises Wrong where one is none."""
     defaults = read(TEMPLATE)
     found = {}
     for name in PORTS:
-        value = os.environ.get(name) or env.get(name) or defaults[name]
+        value = env.get(name) or defaults[name]
         if not is_port(value):
-            sys.exit(f"{name}={value} in .env: expected a port, 1 to 65535")
+            raise Wrong(f"{name}={value} in .env: expected a port, 1 to 65535")
         found[name] = int(value)
     return found
 
@@ -124,23 +250,52 @@ def write(path: Path, content: bytes) -> None:
         raise
 
 
+def fill(text: bytes, names: tuple[str, ...]) -> tuple[bytes, list[str]]:
+    """The text with a value for each of these that is blank in it, and their names."""
+    filled = []
+    for name in names:
+        value = DRAWN.get(name) or fresh(name)
+        line = rb"(?m)^([ \t]*%s[ \t]*=)[ \t]*(\r?)$" % name.encode()
+        text, count = re.subn(line, rb"\g<1>%s\g<2>" % value.encode(), text)
+        if count:
+            filled.append(name)
+    return text, filled
+
+
 def complete(target: Path) -> str:
-    """What was done to the target, in one line; blank where nothing was missing."""
+    """What was done to the target, in one line; blank where nothing was missing.
+
+    Raises Wrong where it can't be read or written, or holds a line that `read` refuses. In
+    `.env.production` with MinIO's profile the blank keys and bucket are filled in: that
+    MinIO is ours.
+    """
     template = TEMPLATE.read_text(encoding="utf-8")
-    wanted = list(entries(template, production=target.name == ".env.production"))
-    path = target.resolve()  # a link stays a link
-    if not path.exists():
-        write(path, "".join(block for _, block in wanted).encode())
-        return f"made {target.name} with fresh secrets"
-    old = path.read_bytes()
-    known = re.findall(rb"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", old, re.MULTILINE)
-    missing = {n: block for n, block in wanted if n.encode() not in known}
-    if not missing:
-        return ""
-    addition = "".join(meaning_and_line(block) for block in missing.values())
-    gap = b"" if old.endswith(b"\n") or not old else b"\n"
-    write(path, old + gap + addition.encode())
-    return f"added to {target.name}: {', '.join(missing)}"
+    production = target.name == ".env.production"
+    wanted = list(entries(template, production=production))
+    try:
+        path = target.resolve()  # a link stays a link
+        if not path.exists():
+            write(path, "".join(block for _, block in wanted).encode())
+            return f"made {target.name} with fresh secrets"
+        present = read(target)
+        old = new = content(target)
+        said = []
+        if production and present.get("COMPOSE_PROFILES") == "minio":
+            new, filled = fill(new, tuple(DRAWN))
+            said += [f"drew {', '.join(filled)} for MinIO in {target.name}"] if filled else []
+        known = re.findall(rb"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", old, re.MULTILINE)
+        missing = {n: block for n, block in wanted if n.encode() not in known}
+        if missing:
+            addition = "".join(meaning_and_line(block) for block in missing.values())
+            gap = b"" if new.endswith(b"\n") or not new else b"\n"
+            new += gap + addition.encode()
+            said.append(f"added to {target.name}: {', '.join(missing)}")
+        if new != old:
+            write(path, new)
+        return "; ".join(said)
+    except (OSError, RuntimeError) as error:  # also a link to itself
+        reason = getattr(error, "strerror", None) or str(error)
+        raise Wrong(f"{target.name} can't be written: {reason}") from None
 
 
 if __name__ == "__main__":

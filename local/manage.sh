@@ -5,9 +5,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 [ $# -gt 0 ] || set -- help
-# Word-split on purpose: COMPOSE may be `docker compose` or `podman-compose`.
-# shellcheck disable=SC2206
-compose=(${COMPOSE:-docker compose})
+compose=(python3 local/compose.py)
 stack_runs() { [ -n "$("${compose[@]}" ps --quiet --status running web 2>/dev/null)" ]; }
 
 terminal=()

@@ -22,13 +22,14 @@ from typing import Any, NoReturn
 import doctor
 import envfile
 import production
+import shell
 import up
 from addresses import table
 
 ENV = doctor.ROOT / ".env.production"
-PROJECT = os.environ.get("COMPOSE_PROJECT_NAME") or "s3tasks-prod"
 FILES = ("docker-compose.yml", "docker-compose.prod.yml")
 CERTIFICATE_SECONDS = 60
+CHECK = ("python", "manage.py", "check", "--deploy")
 DONE = ("release", "minio-bootstrap")  # they end by themselves, before the rest is started
 
 
@@ -36,21 +37,17 @@ def die(message: str) -> NoReturn:
     sys.exit(f"prod: {message}")
 
 
-def use_production() -> None:
-    """Every Compose command from here on is one of this project."""
-    for name in envfile.names():
-        os.environ.pop(name, None)
+def use_production(env: dict[str, str]) -> str:
+    """Every Compose command from here on is one of this project, whose name it gives."""
     doctor.COMPOSE += ["--env-file", ENV.name]
     for file in FILES:
         doctor.COMPOSE += ["--file", file]
+    return shell.use(env, shell.PRODUCTION)
 
 
 def port(env: dict[str, str], name: str, default: int) -> int:
-    """A published port; ends the program where it is none."""
-    value = env.get(name) or str(default)
-    if not envfile.is_port(value):
-        die(f"{name}={value} in .env.production: expected a port, 1 to 65535")
-    return int(value)
+    """A published port."""
+    return int(env.get(name) or default)
 
 
 def problems(env: dict[str, str]) -> list[str]:
@@ -59,7 +56,7 @@ def problems(env: dict[str, str]) -> list[str]:
     required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"]
     if minio:
         required += ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
-    found = production.missing(env, *required)
+    found = envfile.value_problems(env, ENV.name) + production.missing(env, *required)
     # A name of this machine is for a rehearsal: Caddy then signs its certificate itself.
     found += production.problems({name: env[name] for name in env if name != "SITE_ADDRESS"})
     if site and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", site):
@@ -70,6 +67,8 @@ def problems(env: dict[str, str]) -> list[str]:
         found.append("TRUSTED_PROXIES must be 1: Caddy is the one proxy in front")
     if not minio and env.get("COMPOSE_PROFILES"):
         found.append("COMPOSE_PROFILES must be minio, or blank for S3 from outside")
+    if minio:
+        found += envfile.minio_problems(env, ENV.name)
     if minio and not production.uses_s3(env):
         found.append("COMPOSE_PROFILES=minio and USE_S3=False: choose one of them")
     for name in ("AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"):
@@ -78,15 +77,20 @@ def problems(env: dict[str, str]) -> list[str]:
     return found
 
 
-def in_the_way(env: dict[str, str], info: dict[str, Any]) -> list[str]:
+def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[str]:
     """What this machine lacks, and who holds the ports."""
-    compose = doctor.compose_problem()
-    found = [compose] if compose else []
-    compiles = env.get("COMPOSE_PROFILES") == "minio" and doctor.compiles_minio(env, PROJECT)
+    one_by_one = (
+        doctor.engine_problem(info),
+        doctor.elsewhere(),
+        doctor.compose_problem(),
+        doctor.project_problem(project, FILES[-1]),
+    )
+    found = [problem for problem in one_by_one if problem] + doctor.file_problems()
+    compiles = env.get("COMPOSE_PROFILES") == "minio" and doctor.compiles_minio(env, project)
     found += doctor.resource_problems(info, compiles)
     for name, default in (("HTTP_PORT", 80), ("HTTPS_PORT", 443)):
         number = port(env, name, default)
-        if not doctor.is_free(number) and not doctor.is_ours(number):
+        if not doctor.is_free(number) and not doctor.is_ours(number, project):
             holder = doctor.holder(number)
             found.append(f"port {number} is taken by {holder}: set {name} in .env.production")
     return found
@@ -106,18 +110,45 @@ def is_served(site: str, https: int) -> bool:
         return False
 
 
+def containers() -> dict[str, str]:
+    """Each container of the project that runs, by its service and number."""
+    text = up.compose_json("ps", "--format", "json")
+    found = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
+    return {row.get("Name", row["Service"]): row.get("ID", "") for row in found}
+
+
+def release(services: dict[str, Any]) -> None:
+    """Look at the values as the app reads them, then migrate; ends the program where one fails,
+    saying what of the running site that has touched."""
+    before = containers()
+    # Nothing is started or changed by it.
+    if up.compose("run", "--rm", "--no-deps", "release", *CHECK):
+        die("the app refuses these values, see above; nothing was started or changed")
+    if not up.compose("run", "--rm", "release"):
+        return
+    failed = up.failed_bootstrap() if "minio-bootstrap" in services else ""
+    after = containers()
+    touched = sorted(name for name in before if after.get(name) != before[name])
+    also = f"; started anew with what changed: {', '.join(touched)}" if touched else ""
+    die(f"{failed or 'release failed'}, so that nothing else was started or changed{also}")
+
+
 def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> None:
     """Release, then the rest; ends the program where one is not well."""
-    if up.compose("run", "--rm", "release"):
-        die("release failed, so that nothing else was started or changed")
+    release(services)
+    scaled = re.findall(r"--scale[ =]([\w-]+)=0+(?= |$)", " ".join(options))
     lasting = [name for name in services if name not in DONE]
-    # Its return code says little, as in up.py.
-    wait = ("--wait", "--wait-timeout", str(up.WAIT_SECONDS))
-    up.compose("up", "--detach", "--no-build", "--no-deps", *wait, *options, *lasting)
-    bad = up.unwell()
+    # Without --wait, as in up.py.
+    failed = up.compose("up", "--detach", "--no-build", "--no-deps", *options, *lasting)
+    expected = [name for name in lasting if name not in scaled]
+    bad = up.unwell(expected) if failed else up.wait(expected)
     if bad:
-        up.compose("logs", "--tail", "20", *{service.split(" ")[0] for service in bad})
-        die(f"not well: {', '.join(bad)}")
+        started = [name for name, state in bad.items() if state not in ("not started", "created")]
+        if started:
+            up.compose("logs", "--tail", "20", *started)
+        die(f"not well: {', '.join(f'{name} ({state})' for name, state in bad.items())}")
+    if failed:
+        die("Compose failed, see above: what ran before runs on, and what changed was not applied")
     site, https = env["SITE_ADDRESS"], port(env, "HTTPS_PORT", 443)
     deadline = time.monotonic() + CERTIFICATE_SECONDS
     while not is_served(site, https):
@@ -125,11 +156,13 @@ def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> 
             up.compose("logs", "--tail", "20", "caddy")
             die(f"no HTTPS for {site}: does the name lead here, and are both ports open to all?")
         time.sleep(0.5)
+    if "minio-bootstrap" in services:
+        up.forget_former_keys()
 
 
 def main(arguments: list[str]) -> int:
     env = envfile.read(ENV)
-    use_production()
+    project = use_production(env)
     if arguments and not arguments[0].startswith("-"):
         os.chdir(doctor.ROOT)
         os.execvp(doctor.COMPOSE[0], [*doctor.COMPOSE, *arguments])  # noqa: S606  no shell
@@ -139,7 +172,7 @@ def main(arguments: list[str]) -> int:
     info, reason = doctor.engine()
     if not info:
         die(f"it needs a container engine: {reason}")
-    found = in_the_way(env, info)
+    found = in_the_way(env, info, project)
     if found:
         die("\nprod: ".join(found))
     services = json.loads(up.compose_json("config", "--format", "json"))["services"]

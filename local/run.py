@@ -33,6 +33,7 @@ import envfile
 from addresses import addresses
 from doctor import port_problem
 from servers import POSTGRES_BIN, ROOT, Postgres, ServerError, Valkey
+from shell import kept
 
 LOCAL = ROOT / ".local"
 RUN = LOCAL / "run.json"
@@ -111,12 +112,8 @@ def servers() -> Iterator[dict[str, str]]:
 
 
 def variables(env: dict[str, str], urls: dict[str, str]) -> dict[str, str]:
-    """The environment of the app's processes.
-
-    As in a container, `.env` decides, not what the shell exports under the same names.
-    """
-    ours = envfile.names()
-    shell = {name: value for name, value in os.environ.items() if name not in ours}
+    """The environment of the app's processes: as in a container `.env` decides, not the shell."""
+    shell = kept()
     path = f"{Path(sys.executable).parent}:{POSTGRES_BIN}:{shell['PATH']}"  # dbshell wants psql
     own = {"PATH": path, "USE_S3": "False", "RELOAD": "1", "PYTHONUNBUFFERED": "1"}
     return {**shell, **env, **own, **urls}
@@ -177,6 +174,9 @@ def die(message: str) -> NoReturn:
 
 def main(command: list[str]) -> int:
     env = envfile.read(ROOT / ".env")
+    wrong = envfile.value_problems(env)
+    if wrong:
+        die("\nlocal: ".join(wrong))
     ports = envfile.ports(env)
     lock = take_lock()
     if not lock and command and command != ["--stopped"] and RUN.exists():

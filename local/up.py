@@ -10,16 +10,20 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import doctor
 import envfile
+import shell
 from addresses import addresses
 
 NO_ENGINE = 3
 WAIT_SECONDS = 300
+RESTARTS_SECONDS = 10  # after that, what still ends and starts anew will not be well
+FORMER = "former user "  # how bootstrap begins the line of a key that it left alive
 
 
 def die(message: str) -> NoReturn:
@@ -85,42 +89,108 @@ def fetch_images(services: dict[str, Any]) -> None:
             die(f"{image} can't be had; `make local` runs the stack without containers")
 
 
-def unwell() -> list[str]:
-    """The services that neither run well nor have done their work, each with its state."""
+def rows() -> dict[str, list[tuple[str, bool]]]:
+    """Of each service that has containers: the state of each, and whether that is a good one."""
     text = compose_json("ps", "--all", "--format", "json")
     # One object a line; a list before Compose 2.21.
-    rows = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
-    bad = []
-    for row in rows:
+    found: dict[str, list[tuple[str, bool]]] = {}
+    for row in json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines()):
         state, health = row.get("State", ""), row.get("Health", "")
         done = state == "exited" and row.get("ExitCode") == 0
         well = state == "running" and health in ("", "healthy")
-        if not done and not well:
-            bad.append(f"{row['Service']} ({health or state})")
+        found.setdefault(row["Service"], []).append((health or state, done or well))
+    return found
+
+
+def unwell(services: Iterable[str]) -> dict[str, str]:
+    """Those of the services that neither run well nor have done their work, each with its state.
+
+    A service without a container is among them: what was never started is not well.
+    """
+    seen = rows()
+    bad = {name: "not started" for name in services if name not in seen}
+    for name, states in seen.items():
+        for state, well in states:
+            if not well:
+                bad[name] = state
     return bad
+
+
+def wait(services: Iterable[str]) -> dict[str, str]:
+    """Wait until all are well; what is not by then, or can't be any more, each with its state."""
+    services, restarts = list(services), {}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        bad, now = unwell(services), time.monotonic()
+        for name, state in bad.items():
+            if state == "restarting":
+                restarts.setdefault(name, now)
+        looping = any(
+            state == "restarting" and now - restarts[name] > RESTARTS_SECONDS
+            for name, state in bad.items()
+        )
+        # What only takes its time. All else stays as it is, however long one waits.
+        hopeful = {"starting", "created", "running", "restarting"}
+        if not bad or looping or now > deadline or not set(bad.values()) <= hopeful:
+            return bad
+        time.sleep(0.3)
+
+
+def last_line(service: str) -> str:
+    """What the service's container said last."""
+    command = [*doctor.COMPOSE, "logs", "--no-color", "--no-log-prefix", "--tail", "5", service]
+    code, text = doctor.output(*command)
+    said = [line for line in text.splitlines() if line.strip()]
+    return said[-1].strip() if said and not code else ""
+
+
+def failed_bootstrap() -> str:
+    """What MinIO's bootstrap says of its failure, or blank where it has not failed."""
+    state, well = rows().get("minio-bootstrap", [("", True)])[0]
+    if well or state != "exited":
+        return ""
+    return last_line("minio-bootstrap") or "minio-bootstrap failed"
+
+
+def forget_former_keys() -> None:
+    """Remove MinIO's users of former keys, now that nothing uses them any more."""
+    code, text = doctor.output(*doctor.COMPOSE, "logs", "--no-log-prefix", "minio-bootstrap")
+    if code == 0 and FORMER in text:
+        bootstrap = ("python", "/srv/bootstrap.py", "/srv/s3-policy.json", "--forget")
+        compose("run", "--rm", "--no-deps", "minio-bootstrap", *bootstrap)
 
 
 def main() -> int:
     env = envfile.read(doctor.ROOT / ".env")
+    project = shell.use(env)
     info, reason = doctor.engine()
     if not info:
         print(f"up: no container engine ({reason}): `make local` instead", flush=True)
         return NO_ENGINE
-    problems = doctor.check(env, info)
+    problems = doctor.check(env, info, project)
     if problems:
         die("\nup: ".join(problems))
     services = json.loads(compose_json("config", "--format", "json"))["services"]
     fetch_images(services)
-    if doctor.compiles_minio(env):
+    if doctor.compiles_minio(env, project):
         print("up: MinIO is compiled once, which takes minutes: 5 on two cores", flush=True)
     if compose("build"):
         die("the build failed, see above; `make local` runs the stack without containers")
-    # Its return code says little: with --wait it is 1 as soon as a one-shot service has ended.
-    compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", str(WAIT_SECONDS))
-    bad = unwell()
+    # Without --wait, with which its return code is 1 as soon as a one-shot service has ended.
+    failed = compose("up", "--detach", "--no-build")
+    bad = unwell(services) if failed else wait(services)
     if bad:
-        compose("logs", "--tail", "20", *(service.split(" ")[0] for service in bad))
-        die(f"not well: {', '.join(bad)}; `make logs` shows all")
+        said = failed_bootstrap()
+        if said:
+            die(said)
+        started = [name for name, state in bad.items() if state not in ("not started", "created")]
+        if started:
+            compose("logs", "--tail", "20", *started)
+        listed = ", ".join(f"{name} ({state})" for name, state in bad.items())
+        die(f"not well: {listed}; " + ("see above" if failed else "`make logs` shows all"))
+    if failed:
+        die("Compose failed, see above: what ran before runs on, and what changed was not applied")
+    forget_former_keys()
     print(addresses(env, envfile.ports(env), containers=True))
     return 0
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+import shell
 from browser import Person, chromium_path
 from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
@@ -22,6 +23,11 @@ def pytest_report_header():
 def pytest_xdist_auto_num_workers():
     """Two for each core: what these tests do most of the time is wait."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure():
+    """No test sees what the shell of who runs them exports for other projects."""
+    shell.clear()
 
 
 def pytest_collection_modifyitems(items):

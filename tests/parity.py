@@ -17,6 +17,9 @@ ADDONS = {"heroku-postgresql": "DATABASE_URL", "heroku-redis": "REDIS_URL"}
 # Of one machine, or of a developer: never a dyno's.
 LOCAL = re.compile(r"RELOAD|DEBUG|PORT|\w+_PORT|MINIO_\w+|POSTGRES_PASSWORD|SITE_ADDRESS")
 
+# The system's, wherever it runs.
+SYSTEMS = {"TMPDIR", "NO_PROXY", "no_proxy"}
+
 # https://devcenter.heroku.com/articles/build-docker-images-heroku-yml: a word is a string; a list
 # holds what its one element says; `?` ends a key that may be missing, `*` stands for any name.
 COMMAND = (str, [str])
@@ -237,7 +240,7 @@ def variables(tree: Tree) -> Iterator[str]:
                 f"docker-compose.yml: {with_it} gets {variable} and {without} does not;"
                 " on Heroku all process types get the same"
             )
-    for variable in sorted({*first, *ADDONS.values()} - {".env"}):
+    for variable in sorted({*first, *ADDONS.values()} - {".env"} - SYSTEMS):
         if variable not in tree.variables:
             yield f"docker-compose.yml sets {variable}, which .env.var does not explain"
     for variable in [*ADDONS.values(), "PORT"]:
@@ -253,7 +256,7 @@ def dyno(tree: Tree) -> Iterator[str]:
     services = tree.services(file)
     config = tree.heroku.get("setup", {}).get("config", {})
     # Heroku's own, and the engine's.
-    known = tree.variables | {"DYNO", "TINI_KILL_PROCESS_GROUP"}
+    known = tree.variables | {"DYNO", "TINI_KILL_PROCESS_GROUP"} | SYSTEMS
     for name in tree.commands:
         service = services.get(name, {})
         environment = service.get("environment", {})
@@ -280,7 +283,7 @@ def server(tree: Tree) -> Iterator[str]:
         environment = service.get("environment", {})
         if environment != services["release"]["environment"]:
             yield f"{file}: {name} gets other variables than release"
-        for variable in environment.keys() - tree.variables - {"TMPDIR"}:  # the system's
+        for variable in environment.keys() - tree.variables - SYSTEMS:
             yield f"{file} sets {variable}, which .env.var does not explain"
         for variable, value in {**config, "RELOAD": "", "DEBUG": ""}.items():
             if environment.get(variable) != value:

@@ -32,6 +32,8 @@ NOT_OURS = {
     "COMPOSE_PROJECT_NAME": "Compose's own",
     "CURDIR": "make's own",
     "DJANGO_SETTINGS_MODULE": "Django's own; SETTINGS_MODULE_PATH decides it",
+    "DOCKER_CONFIG": "Docker's own: the folder of its client's configuration",
+    "DOCKER_NO_PROXY": "a verb's: what that configuration says is behind no proxy",
     "DRY_RUN": "make deploy's: only print",
     "DYNO": "Heroku's own: tells a dyno from everything else",
     "DYNO_PORT": "make dyno's: the PORT that it draws",

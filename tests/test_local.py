@@ -20,6 +20,7 @@ from PIL import Image
 import envfile
 from doctor import free_ports
 from smoke import wait_for
+from test_shell import FOREIGN, LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 60  # it takes about 5; a busy machine takes longer
@@ -74,7 +75,9 @@ class Tree:
 
     def make(self, *arguments: str) -> subprocess.Popen[bytes]:
         """`make`, as a shell in a terminal starts it: in a process group of its own."""
+        # With what a shell may export for other projects, of which nothing may count.
         environment = {"PATH": str(self.folder / "bin"), "HOME": os.environ["HOME"]}
+        environment = {**FOREIGN, **LIBRARIES, **environment}
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 ["make", *arguments],

@@ -4,97 +4,18 @@ import ast
 import json
 import os
 import re
-import shlex
 import shutil
 import socket
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import envfile
-from doctor import free_ports
+from machine import INFO, OUTSIDE, PROD, Machine, prod, ps, services
 
 ROOT = Path(__file__).resolve().parents[1]
-INFO = {"ServerVersion": "28.0.1", "MemTotal": 8 * 1024**3, "DockerRootDir": "/"}
-# What a machine without our venv and without an engine has.
-TOOLS = "awk bash cat cmp cp cut dirname du env grep lsof make mktemp rm sh ss touch uname xargs"
-
-
-class Machine:
-    """The Makefile and its scripts in a folder of their own, with these programs on PATH only."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tree, self.programs = folder / "tree", folder / "programs"
-        requirements = "services/app/requirements/development.txt"
-        for name in ("Makefile", ".env.var", "docker-compose.yml", "local", requirements):
-            target = self.tree / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-            copy(ROOT / name, target)
-        self.programs.mkdir()
-        for tool in TOOLS.split():
-            if found := shutil.which(tool):
-                (self.programs / tool).symlink_to(found)
-        (self.programs / "python3").symlink_to(Path(sys.base_prefix) / "bin" / "python3")
-        envfile.complete(self.tree / ".env")
-        self.set_ports(free_ports(len(envfile.PORTS)))
-        self.venv()
-
-    def set(self, **values: object) -> None:
-        """Change lines of `.env`."""
-        file = self.tree / ".env"
-        text = file.read_text()
-        for name, value in values.items():
-            text = re.sub(rf"^{name}=.*", f"{name}={value}", text, flags=re.MULTILINE)
-        file.write_text(text)
-
-    def set_ports(self, ports: list[int]) -> None:
-        self.set(**dict(zip(envfile.PORTS, ports, strict=True)))
-        self.ports = ports
-
-    def program(self, name: str, script: str) -> None:
-        file = self.programs / name
-        file.unlink(missing_ok=True)
-        file.write_text(f"#!/usr/bin/env bash\n{script}\n")
-        file.chmod(0o755)
-
-    def docker(self, answers: dict[str, str] | None = None) -> None:
-        """A docker that answers as a healthy engine does, but for these; its calls are noted."""
-        usual = {"info": f"echo '{json.dumps(INFO)}'", "compose version": "echo 2.30.0"}
-        # The first that the call begins with counts.
-        cases = [
-            f"{shlex.quote(call)}*) {answer} ;;"
-            for call, answer in [*(answers or {}).items(), *usual.items()]
-        ]
-        note = f'echo "$*" >>{self.tree}/calls'
-        self.program("docker", "\n".join([note, 'case "$*" in', *cases, "*) exit 0 ;;", "esac"]))
-
-    def venv(self) -> None:
-        """A venv whose Python says what it was asked to run."""
-        folder = self.tree / ".venv" / "bin"
-        folder.mkdir(parents=True)
-        shutil.copy2(
-            self.tree / "services/app/requirements/development.txt", folder.parent / "installed.txt"
-        )
-        (folder / "python").write_text('#!/bin/sh\n[ "$1" = -c ] || echo "python $*"\n')
-        (folder / "python").chmod(0o755)
-
-    def make(self, *arguments: str) -> tuple[int, str]:
-        """The return code, and everything that it printed."""
-        done = subprocess.run(
-            ["make", *arguments],
-            cwd=self.tree,
-            env={"PATH": str(self.programs), "HOME": str(self.tree)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-        )
-        return done.returncode, done.stdout
 
 
 @pytest.fixture
@@ -219,7 +140,7 @@ def test_doctor_names_who_holds_a_port_and_the_line_to_change(machine: Machine, 
 
 
 def test_doctor_names_the_container_that_holds_a_port(machine: Machine, taken: int) -> None:
-    machine.docker({"ps": "printf 'other-web-1\\t/home/other\\n'"})
+    machine.docker({"ps --filter": "printf 'other-web-1\\tother\\t/home/other\\n'"})
     machine.set_ports([taken, *machine.ports[1:]])
 
     text = machine.make("doctor")[1]
@@ -228,7 +149,7 @@ def test_doctor_names_the_container_that_holds_a_port(machine: Machine, taken: i
 
 
 def test_a_port_of_this_very_stack_is_no_obstacle(machine: Machine, taken: int) -> None:
-    machine.docker({"ps": f"printf 's3tasks-web-1\\t{machine.tree}\\n'"})
+    machine.docker({"ps --filter": f"printf 's3tasks-web-1\\ts3tasks\\t{machine.tree}\\n'"})
     machine.set_ports([taken, *machine.ports[1:]])
 
     assert machine.make("doctor")[0] == 0
@@ -325,21 +246,6 @@ def test_doctor_names_a_concurrency_that_is_none(machine: Machine) -> None:
 
 # --- up -----------------------------------------------------------------------------------------
 
-DOCKERFILE = """
-ARG MINIO_IMAGE=compiled
-FROM golang:1 AS build
-FROM python:3 AS compiled
-COPY --from=build /go/bin/minio /bin/
-FROM ${MINIO_IMAGE} AS minio
-"""
-
-
-def services(tree: Path, **minio: str) -> str:
-    (tree / "Dockerfile").write_text(DOCKERFILE)
-    build = {"context": str(tree), "dockerfile": "Dockerfile", "target": "minio", "args": minio}
-    both = {"redis": {"image": "redis:8"}, "minio": {"image": "s3tasks-minio", "build": build}}
-    return f"echo '{json.dumps({'services': both})}'"
-
 
 def test_up_names_the_image_that_cannot_be_had(machine: Machine) -> None:
     machine.docker(
@@ -372,15 +278,13 @@ def test_a_ready_made_minio_needs_no_compiler(machine: Machine) -> None:
 
 
 def test_up_announces_the_compile_and_prints_addresses_and_passwords(machine: Machine) -> None:
-    web = {"Service": "web", "State": "running", "Health": "healthy"}
-    release = {"Service": "release", "State": "exited", "ExitCode": 0}
+    release = {"State": "exited", "ExitCode": 0}
     machine.docker(
         {
             "image inspect s3tasks-minio": "exit 1",
             "image inspect": "exit 0",
             "compose config": services(machine.tree),
-            "compose up": "exit 1",  # as with --wait when a one-shot service has ended
-            "compose ps": f"echo '{json.dumps(web)}'; echo '{json.dumps(release)}'",
+            "compose ps": ps(release=release),
         }
     )
 
@@ -397,43 +301,17 @@ def test_up_announces_the_compile_and_prints_addresses_and_passwords(machine: Ma
 
 
 def test_up_names_the_service_that_is_not_well(machine: Machine) -> None:
-    worker = {"Service": "worker", "State": "restarting", "Health": ""}
-    machine.docker(
-        {
-            "compose config": services(machine.tree),
-            "compose ps": f"echo '{json.dumps(worker)}'",
-        }
-    )
+    worker = {"State": "running", "Health": "unhealthy"}
+    machine.docker({"compose config": services(machine.tree), "compose ps": ps(worker=worker)})
 
     code, text = machine.make("up")
 
     assert code != 0
-    assert "not well: worker (restarting)" in text
+    assert "not well: worker (unhealthy)" in text
     assert "compose logs --tail 20 worker" in (machine.tree / "calls").read_text()
 
 
 # --- prod ---------------------------------------------------------------------------------------
-
-PROD = "compose --env-file .env.production --file docker-compose.yml --file docker-compose.prod.yml"
-OUTSIDE = {
-    "SITE_ADDRESS": "drop.example.org",
-    "AWS_ACCESS_KEY_ID": "key",
-    "AWS_SECRET_ACCESS_KEY": "hidden-away",
-    "AWS_STORAGE_BUCKET_NAME": "drop-uploads",
-}
-
-
-def prod(machine: Machine, *arguments: str, **values: str) -> tuple[int, str, str]:
-    """`make prod` with these values: the return code, what it printed, and docker's calls."""
-    machine.make(".env.production")
-    file = machine.tree / ".env.production"
-    # Two ports that nobody holds, and that a server would not have.
-    ports = {"HTTP_PORT": str(machine.ports[0]), "HTTPS_PORT": str(machine.ports[1])}
-    for name, value in {**OUTSIDE, **ports, **values}.items():
-        file.write_text(re.sub(rf"(?m)^{name}=.*", f"{name}={value}", file.read_text()))
-    code, text = machine.make("prod", *arguments)
-    calls = machine.tree / "calls"
-    return code, text, calls.read_text() if calls.exists() else ""
 
 
 def test_prod_names_all_that_is_missing_and_starts_nothing(machine: Machine) -> None:
@@ -503,12 +381,12 @@ def test_prod_starts_nothing_where_release_fails(machine: Machine) -> None:
 
 
 def test_prod_gives_options_to_up_and_words_to_compose(machine: Machine) -> None:
-    unwell = json.dumps({"Service": "web", "State": "restarting"})
-    machine.docker({f"{PROD} config": services(machine.tree), f"{PROD} ps": f"echo '{unwell}'"})
+    web = {"State": "exited", "ExitCode": 1}
+    machine.docker({f"{PROD} config": services(machine.tree), f"{PROD} ps": ps(web=web)})
 
     code, text, calls = prod(machine, "ARGS=--scale web=3")
     assert code != 0
-    assert "prod: not well: web (restarting)" in text
+    assert "prod: not well: web (exited)" in text
     assert re.search(rf"(?m)^{PROD} up --detach .*--scale web=3", calls)
 
     _, _, calls = prod(machine, "ARGS=logs --follow worker")

@@ -43,7 +43,7 @@ class Server(Stack):
     """`make prod` with MinIO, from outside and, for the faults, from inside."""
 
     def __init__(self, folder: Path, project: str) -> None:
-        self.folder, self.project = folder, project
+        self.folder, self.project = folder, f"{project}-prod"
         self.environment = without_decouple_files(COMPOSE_PROJECT_NAME=project)
         self.run("make", ".env.production")
         self.http, self.https = free_ports(2)
@@ -53,9 +53,6 @@ class Server(Stack):
             COMPOSE_PROFILES="minio",
             HTTP_PORT=self.http,
             HTTPS_PORT=self.https,
-            AWS_ACCESS_KEY_ID="production",
-            AWS_SECRET_ACCESS_KEY=uuid.uuid4().hex,
-            AWS_STORAGE_BUCKET_NAME="s3tasks",
             UPLOAD_RATE=1_000_000,  # 0 would ask Redis nothing
         )
         self.page = f"https://{SITE}:{self.https}"
@@ -73,8 +70,8 @@ class Server(Stack):
         return self.run("make", "-s", "prod", f"ARGS={arguments}")
 
     def compose(self, *command: str) -> str:
-        options = "--env-file .env.production --file docker-compose.yml"
-        options += " --file docker-compose.prod.yml"
+        options = f"--project-name {self.project} --env-file .env.production"
+        options += " --file docker-compose.yml --file docker-compose.prod.yml"
         return self.run("docker", "compose", *options.split(), *command)
 
     def logs(self, service: str, *options: str) -> list[str]:

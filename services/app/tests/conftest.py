@@ -35,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     Where several processes run the tests, each has its own, and the one that hands out the tests
     has none.
     """
+    import shell
+
+    shell.clear()
     if config.getoption("dist") != "no" and not hasattr(config, "workerinput"):
         return
     os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"  # else every origin is welcome at moto's

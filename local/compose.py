@@ -1,0 +1,34 @@
+"""A Compose command on the project of `make up`, where nothing of the shell's decides anything.
+
+    python3 local/compose.py down
+
+Python 3.8 and its standard library.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import doctor
+import envfile
+import shell
+
+LOOKS = ("ps", "logs")  # and changes nothing, whoever's it is
+
+
+def main(arguments: list[str]) -> None:
+    """Become Compose; ends the program where the project is another verb's or checkout's."""
+    project = shell.use(envfile.read(doctor.ROOT / ".env"))
+    problem = None if arguments[0] in LOOKS else doctor.project_problem(project)
+    if problem:
+        sys.exit(problem)
+    os.chdir(str(doctor.ROOT))
+    try:
+        os.execvp(doctor.COMPOSE[0], [*doctor.COMPOSE, *arguments])  # noqa: S606  no shell
+    except OSError as error:
+        sys.exit(f"`{' '.join(doctor.COMPOSE)}` does not work: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
