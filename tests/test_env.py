@@ -30,6 +30,7 @@ NOT_OURS = {
     "CI": "set by CI services",
     "COMPOSE": "make's: the Compose command, for machines where it has another name",
     "COMPOSE_PROJECT_NAME": "Compose's own",
+    "CONTENT_TYPE": "WSGI's own, a header of the request",
     "CURDIR": "make's own",
     "DJANGO_SETTINGS_MODULE": "Django's own; SETTINGS_MODULE_PATH decides it",
     "DOCKER_CONFIG": "Docker's own: the folder of its client's configuration",
