@@ -1,14 +1,17 @@
 """What a stranger's image becomes before anybody sees it."""
 
-import fcntl
+import contextlib
+import errno
 import io
+import json
 import os
-import re
-import signal
 import struct
 import subprocess
 import sys
+import textwrap
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +20,11 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat, PngImagePlugin, TiffImagePlugin
 
 from uploads import images
-from uploads.errors import ImageRejected
-from uploads.images import decoder as program
-from uploads.images import formats, memory
-from uploads.images import orientation as turning
-from uploads.images.vips import load_vips, read_frame
+from uploads.errors import ImageRejected, NotItsTurn
+from uploads.images import memory
+from uploads.images import picture as looking
+from uploads.images import safe as asking
+from uploads.images.vips import load_vips
 
 pillow_heif.register_heif_opener()
 
@@ -44,6 +47,28 @@ class Made(NamedTuple):
     safe: images.SafeImage
     image: bytes
     thumbnail: bytes
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Run this code in the program apart before it answers: `program(code)`."""
+    monkeypatch.setattr(asking, "decoder", asking.Decoder())
+
+    def program(code: str) -> None:
+        monkeypatch.setattr(asking, "RUN", f"exec({textwrap.dedent(code)!r}); decoder.main()")
+
+    yield program
+    asking.decoder.stop()
+
+
+@pytest.fixture
+def bands_of(program):
+    """Turn pictures in bands of so many bytes."""
+
+    def bands_of(size_bytes: int) -> None:
+        program(f"from uploads.images import orientation; orientation.BAND_BYTES = {size_bytes}")
+
+    return bands_of
 
 
 @pytest.fixture
@@ -253,8 +278,8 @@ def test_a_web_process_does_not_load_libvips():
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("rows", [32, 4096], ids=["in bands", "at once"])
-def test_a_photo_of_each_orientation_is_upright(make, monkeypatch, orientation, rows):
-    monkeypatch.setattr(turning, "BAND_BYTES", 333 * 3 * rows)
+def test_a_photo_of_each_orientation_is_upright(make, bands_of, orientation, rows):
+    bands_of(333 * 3 * rows)
     content = oriented(orientation, "JPEG", quality=95)
     upright = ImageOps.exif_transpose(decode(content))
 
@@ -266,8 +291,8 @@ def test_a_photo_of_each_orientation_is_upright(make, monkeypatch, orientation, 
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, monkeypatch, orientation):
-    monkeypatch.setattr(turning, "BAND_BYTES", 333 * 3 * 48)
+def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, bands_of, orientation):
+    bands_of(333 * 3 * 48)
     content = oriented(orientation, "PNG")
 
     made = make(content)
@@ -276,8 +301,8 @@ def test_a_png_of_each_orientation_is_upright_to_the_pixel(make, monkeypatch, or
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16", "P"])
-def test_a_turned_png_keeps_its_kind_of_pixels(make, monkeypatch, mode):
-    monkeypatch.setattr(turning, "BAND_BYTES", 333 * 3 * 16)
+def test_a_turned_png_keeps_its_kind_of_pixels(make, bands_of, mode):
+    bands_of(333 * 3 * 16)
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     content = encode(photo("L" if mode == "I;16" else "RGB").convert(mode), "PNG", exif=exif)
@@ -566,6 +591,17 @@ def test_a_transparent_colour_of_a_palette_is_kept(make):
 # --- Damage --------------------------------------------------------------------------------------
 
 
+def run(code: str) -> str:
+    """What the code prints in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env={**os.environ, "PYTHONPATH": str(APP)},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
 def intact(kind) -> bytes:
     return {
         "JPEG": lambda: encode(photo(), "JPEG"),
@@ -636,86 +672,20 @@ def test_a_full_disk_is_not_blamed_on_the_image(tmp_path, image_format):
     source = tmp_path / "incoming"
     source.write_bytes(encode(Image.effect_noise((400, 300), 80).convert("RGB"), image_format))
 
-    output = run(
-        """
-        import resource, subprocess
+    done = run(
+        f"""
+        import pathlib, resource
         from uploads import images
-        from uploads.images.vips import load_vips
-        vips = load_vips()
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        source = pathlib.Path({str(source)!r})
         try:
-            images.make_safe(source, folder, max_pixels=10**8)
-        except (vips.Error, subprocess.CalledProcessError):
-            print("ours")
-        """,
-        source,
+            images.make_safe(source, source.parent, max_pixels=10**8)
+        except OSError as error:
+            print(error.errno)
+        """
     )
 
-    assert output == "ours"
-
-
-# --- The decoder apart ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def decoder(tmp_path, monkeypatch):
-    """Put other code in the place of the program that decodes an AVIF or a HEIC."""
-
-    def put(code: str) -> None:
-        path = tmp_path / "decoder.py"
-        path.write_text(code)
-        monkeypatch.setattr(program, "__file__", str(path))
-
-    return put
-
-
-def test_the_decoder_finds_no_secret(make, decoder, monkeypatch):
-    monkeypatch.setenv("SECRET_KEY", "secret")
-    decoder(f"import os, sys; sys.exit('SECRET_KEY' in os.environ or {program.DAMAGED})")
-
-    with pytest.raises(ImageRejected, match="damaged"):
-        make(intact("AVIF"))
-
-
-def test_a_picture_at_which_the_decoder_crashes_is_refused(make, decoder):
-    decoder("import os; os.abort()")
-
-    with pytest.raises(ImageRejected, match="damaged"):
-        make(intact("HEIC"))
-
-
-@pytest.mark.parametrize("code", ["import os; os.kill(os.getpid(), 9)", "raise OSError"])
-def test_what_stops_the_decoder_from_elsewhere_is_not_blamed_on_the_image(make, decoder, code):
-    decoder(code)
-
-    with pytest.raises(subprocess.CalledProcessError):
-        make(intact("HEIC"))
-
-
-def test_a_decoder_that_does_not_end_is_ended():
-    with pytest.raises(subprocess.CalledProcessError) as ended:
-        run(
-            """
-            from uploads.images import decoder
-            def decode(*paths):
-                while True: pass
-            decoder.CPU_SECONDS, decoder.DECODERS = 1, {"avif": decode}
-            decoder.main("avif", "", "", str(2**30))
-            """
-        )
-
-    assert -ended.value.returncode == signal.SIGXCPU
-
-
-@on_linux
-@pytest.mark.parametrize("image_format", ["AVIF", HEIC])
-def test_the_decoder_gets_no_more_memory_than_it_may(make, monkeypatch, image_format):
-    content = encode(photo(size=(2500, 2000)), image_format)
-    assert make(content)
-    monkeypatch.setattr(program, "OWN_BYTES", 32 * 1024**2 - memory.WHOLE_MAX_BYTES)
-
-    with pytest.raises(ImageRejected, match="damaged"):
-        make(content)
+    assert int(done) == errno.EFBIG
 
 
 # --- Sizes ---------------------------------------------------------------------------------------
@@ -804,72 +774,48 @@ def test_the_thumbnail_of_an_animation_is_its_first_frame(make, image_format):
 
 # --- Memory --------------------------------------------------------------------------------------
 
-# VmHWM is the peak of all that is resident, mapped files too. It begins anew with the program,
-# which getrusage's does not: that one remembers the parent's.
-PEAK = """
-def peak():
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-"""
 
-
-def run(code: str, source: Path | None = None) -> str:
-    """What the code prints in a process of its own; `source` and `folder` are paths there."""
-    lines = code.strip("\n").splitlines()
-    margin = len(lines[0]) - len(lines[0].lstrip())
-    head = f"from pathlib import Path\nsource = Path({str(source)!r})\nfolder = source.parent"
-    script = "\n".join([head, PEAK, *(line[margin:] for line in lines)])
-    malloc = dict(re.findall(r"(MALLOC_\w+)=(\d+)", (APP / "bin" / "worker").read_text()))
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(APP), **malloc},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-
-
-def peak_of_making_safe(source: Path) -> tuple[str, float]:
-    """What came of it, and the MiB that it took above an idle worker."""
-    result, mib = run(
+@pytest.fixture
+def peak(program, monkeypatch, tmp_path):
+    """What came of a file, and the MiB that its processes took above an idle one."""
+    program(
         """
-        from uploads import images
-        from uploads.errors import ImageRejected
-        from uploads.images.vips import load_vips
-        load_vips()
-        idle = peak()
+        import resource
+        work = decoder.work
+        def measured(*arguments):
+            answer = work(*arguments)
+            return answer | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        decoder.work = measured
+        """
+    )
+    peaks, understand = [], asking.understand
+
+    def record(answer):
+        peaks.append(json.loads(answer["said"])["peak"])
+        return understand(answer)
+
+    monkeypatch.setattr(asking, "understand", record)
+
+    def peak(source: Path) -> tuple[str, float]:
+        idle = tmp_path / "idle"
+        idle.write_bytes(b"GIF89a")
+        with pytest.raises(ImageRejected):
+            images.make_safe(idle, tmp_path, max_pixels=LIMIT)
         try:
-            result = images.make_safe(source, folder, max_pixels=100_000_000).content_type
+            result = images.make_safe(source, tmp_path, max_pixels=LIMIT).content_type
         except ImageRejected as error:
             result = str(error)
-        print(result, peak() - idle, sep="|")
-        """,
-        source,
-    ).split("|")
-    return result, float(mib)
+        return result, max(peaks) - peaks[0]
 
-
-def peak_of_decoding(source: Path, kind: str) -> float:
-    """The MiB that the decoder of an AVIF or a HEIC takes above an idle one."""
-    mib = run(
-        f"""
-        import pillow_heif, pyvips
-        from uploads.images import decoder
-        idle = peak()
-        decoder.DECODERS[{kind!r}](source, folder / "decoded")
-        print(peak() - idle)
-        """,
-        source,
-    )
-    return float(mib)
+    return peak
 
 
 @on_linux
-def test_a_bomb_is_refused_before_it_takes_memory(tmp_path):
+def test_a_bomb_is_refused_before_it_takes_memory(tmp_path, peak):
     source = tmp_path / "incoming"
     source.write_bytes(png_of_size(30_000, 30_000))
 
-    result, mib = peak_of_making_safe(source)
+    result, mib = peak(source)
 
     assert "million pixels, all frames" in result
     assert mib < 8
@@ -877,12 +823,12 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path):
 
 @on_linux
 @pytest.mark.parametrize("image_format", ["AVIF", HEIC])
-def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, image_format):
+def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, peak, image_format):
     source = tmp_path / "incoming"
     for size, sentence in [(30_000, "million pixels, all frames"), (9_000, "too many pixels for")]:
         source.write_bytes(claiming(encode(photo(size=(64, 64)), image_format), size, size))
 
-        result, mib = peak_of_making_safe(source)
+        result, mib = peak(source)
 
         assert sentence in result
         assert mib < 8
@@ -903,7 +849,7 @@ def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, i
         ("JPEG", "CMYK", {"progressive": True}),
     ],
 )
-def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, mode, options):
+def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, peak, image_format, mode, options):
     """Of a grainy one, and beside the file itself and what any picture takes."""
     size = (4000, 3000) if image_format == HEIC else (2400, 1600)
     if mode == "film":
@@ -916,48 +862,76 @@ def test_no_more_is_held_of_a_picture_than_was_counted(tmp_path, image_format, m
         picture.putalpha(photo("L", size))
     source = tmp_path / "incoming"
     picture.save(source, image_format, **options)
-    shape = formats.recognise(source.read_bytes()[: images.HEAD_BYTES])
-    counted = memory.check_pixels(read_frame(source, shape), shape, LIMIT)
+    counted = looking.look(source, max_pixels=LIMIT)
 
     most = (counted + 2 * source.stat().st_size) / 1024**2 + 24
-    assert peak_of_making_safe(source)[1] < most
-    if shape.apart:
-        assert peak_of_decoding(source, shape.apart) < most
+    assert peak(source)[1] < most
 
 
 def test_a_large_picture_is_made_alone_and_small_ones_together(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "PICTURES", tmp_path / "pictures")
-    with memory.PICTURES.open("a") as other:
-        with memory.room_for(memory.ALONE_BYTES):
-            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fcntl.flock(other, fcntl.LOCK_UN)
-        with memory.room_for(memory.ALONE_BYTES + 1), pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    small, large = memory.SMALL_BYTES, memory.SMALL_BYTES + 1
+
+    def fits(size_bytes):
+        with contextlib.suppress(NotItsTurn), memory.room_for(size_bytes, patience=0):
+            return True
+        return False
+
+    with memory.room_for(small, patience=0):
+        assert fits(small)
+        assert not fits(large)
+    with memory.room_for(large, patience=0):
+        assert not fits(small)
+        assert not fits(large)
+    assert fits(large)
+
+
+def test_small_pictures_do_not_overtake_a_large_one_that_waits(tmp_path, monkeypatch):
+    """Three make small ones without a pause, which never leave the room empty by themselves."""
+    monkeypatch.setattr(memory, "PICTURES", tmp_path / "pictures")
+    over, made = threading.Event(), []
+
+    def make_small_ones():
+        while not over.is_set():
+            with memory.room_for(memory.SMALL_BYTES, patience=60):
+                made.append(1)
+                over.wait(0.1)
+
+    with ThreadPoolExecutor(3) as pool:
+        others = [pool.submit(make_small_ones) for _ in range(3)]
+        try:
+            for _ in range(5):
+                with memory.room_for(memory.LARGE_BYTES, patience=5):
+                    before = len(made)
+                    over.wait(0.1)
+                    assert len(made) == before
+        finally:
+            over.set()
+    assert made
+    for other in others:
+        other.result()
 
 
 @on_linux
-def test_a_gif_of_one_huge_frame_is_refused_before_it_takes_memory(tmp_path):
+def test_a_gif_of_one_huge_frame_is_refused_before_it_takes_memory(tmp_path, peak):
     """A frame is held whole, so this one would take 1.3 GiB, within the limit of pixels."""
     source = tmp_path / "incoming"
     Image.new("P", (10_000, 9_000)).save(source, "GIF")
 
-    result, mib = peak_of_making_safe(source)
+    result, mib = peak(source)
 
     assert "too many pixels for a GIF" in result
     assert mib < 8
 
 
 @on_linux
-def test_a_sideways_photo_of_48_megapixels_takes_less_memory_than_its_pixels(tmp_path):
+def test_a_sideways_photo_of_48_megapixels_takes_less_memory_than_its_pixels(tmp_path, peak):
     source = tmp_path / "incoming"
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     photo(size=(8000, 6000)).save(source, "JPEG", exif=exif)
 
-    result, mib = peak_of_making_safe(source)
+    result, mib = peak(source)
 
     assert result == "image/jpeg"
     assert mib < 8000 * 6000 * 3 / 1024**2

@@ -201,7 +201,7 @@ class TestMakingSafe:
         lifecycle.make_image_safe(upload_id=upload.id)
         lifecycle.hand_back_image(upload_id=upload.id)
         row = Upload.objects.get()
-        assert (row.state, row.attempts, row.lease_until) == (State.READY, 1, None)
+        assert (row.state, row.attempts, row.lease_until) == (State.READY, 0, None)
 
     def test_one_that_kills_the_worker_each_time_is_rejected_after_three_attempts(
         self, store, receive, monkeypatch
@@ -270,7 +270,8 @@ class Killed(BaseException):
     """As a SIGKILL: nothing catches it."""
 
 
-def killed(*args, **kwargs):
+def killed(*args, begin, **kwargs):
+    begin()
     raise Killed
 
 

@@ -11,6 +11,9 @@ UploadError                 one sentence for the visitor, one HTTP status
 ├── DatabaseUnavailable 503 Postgres did not answer, or takes nothing for now
 └── StorageUnavailable 503  storage did not answer, or answered with an error
 
+NotItsTurn                  other images leave no room in memory to make this one safe
+DecoderStopped              something ended the program while it made an image safe
+DecoderBroken               the program that makes images safe does not start
 BucketMismatch              the bucket belongs to another installation: nothing is removed
 TooMuchToRemove             one reconcile would remove more than a fifth: nothing is removed
 """
@@ -83,6 +86,18 @@ class StorageUnavailable(UploadError):
 
     status = 503
     retry_after = 30
+
+
+class NotItsTurn(Exception):
+    """Other images left no room to make this one safe; it was not begun."""
+
+
+class DecoderStopped(Exception):
+    """The program that makes images safe was ended from elsewhere, perhaps for this image."""
+
+
+class DecoderBroken(Exception):
+    """The program that makes images safe does not start."""
 
 
 class BucketMismatch(Exception):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Sum
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
@@ -25,8 +25,10 @@ from django.utils.translation import gettext_noop
 from uploads import images, limits
 from uploads.errors import (
     BytesMissing,
+    DecoderStopped,
     ImageRejected,
     InvalidUpload,
+    NotItsTurn,
     QuotaExceeded,
     UploadError,
     UploadNotFound,
@@ -37,11 +39,13 @@ from uploads.storage import Ticket, storage
 TICKET_LIFE = timedelta(minutes=5)
 SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
 RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of an image is told again
-# The worker is killed at the hard time limit of its task, which ends before the lease does.
-IMAGE_TIME_LIMIT = 60  # seconds
+# The worker is killed at the hard time limit of its task, which ends before the lease does. A
+# picture waits for its turn for a third of it at most (images.safe.PATIENCE).
+IMAGE_TIME_LIMIT = 90  # seconds
 IMAGE_FOLDER = "s3tasks-image-"  # in which an attempt works
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
+TURN_AFTER = timedelta(seconds=2)  # when an image that did not get its turn is tried again
 UNSENT_PERCENT = 5  # of MAX_TOTAL_BYTES; what one address may claim without sending it
 KILLED_THE_WORKER = gettext_noop("It could not be processed: it stopped the worker three times.")
 BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
@@ -240,26 +244,77 @@ def check_not_refused(upload_id: uuid.UUID, owner: uuid.UUID) -> None:
 
 
 def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
-    """The image's new state; None where there was nothing to do: it is gone, done or in hand.
+    """The image's new state; None where there was nothing to do: it is gone, done or in hand, or
+    others leave no room for it now.
 
-    Raises StorageUnavailable, after which a sweep tells a worker again.
+    Raises what ended the attempt (storage, the database, the disk, the decoder), after which a
+    sweep tells a worker again. Only what may have been the image's doing counts as an attempt.
     """
     upload = lease_image(upload_id)
     if upload is None:
         return None
+    try:
+        return attempt_image(upload)
+    except LeaseLost:
+        return None
+    except NotItsTurn:
+        release_image(upload, attempts=upload.attempts, tell_after=TURN_AFTER)
+        return None
+    except DecoderStopped:
+        release_image(upload, attempts=upload.attempts + 1)
+        raise
+    except Exception:
+        release_image(upload, attempts=upload.attempts)
+        raise
+
+
+class LeaseLost(Exception):
+    """The image is gone, or another run of the worker has it."""
+
+
+def attempt_image(upload: Upload) -> State | None:
+    """The leased image's new state, or None as `make_image_safe`.
+
+    1. The bytes come from storage.
+    2. Made safe by the program apart; counted from when it is the image's turn until it is done,
+       so where this process is ended meanwhile, and nothing can be said of why.
+    3. Stored, and the row is ready.
+    """
     with tempfile.TemporaryDirectory(prefix=IMAGE_FOLDER) as folder:
         source = Path(folder, "incoming")
         if not storage().fetch(upload.incoming_key, source):
             return None  # vanished: reconcile's to judge
-        # Counted before decoding, which is what may kill this process.
-        Upload.objects.filter(id=upload.id, lease=upload.lease).update(attempts=F("attempts") + 1)
         try:
-            safe = images.make_safe(source, Path(folder), max_pixels=settings.MAX_IMAGE_PIXELS)
+            safe = images.make_safe(
+                source,
+                Path(folder),
+                max_pixels=settings.MAX_IMAGE_PIXELS,
+                max_bytes=settings.MAX_IMAGE_BYTES,
+                begin=lambda: keep_lease(upload, attempts=upload.attempts + 1),
+            )
         except ImageRejected as error:
             return reject_image(upload, error.sentence)
+        keep_lease(upload, attempts=upload.attempts)
         put_file(upload.thumbnail_key, safe.thumbnail, safe.thumbnail_content_type)
         put_file(upload.served_key, safe.image, safe.content_type)
         return finish_image(upload, safe)
+
+
+def keep_lease(upload: Upload, *, attempts: int) -> None:
+    """Lease the image anew, with so many attempts. Raises LeaseLost."""
+    kept = Upload.objects.filter(id=upload.id, state=State.CHECKING, lease=upload.lease).update(
+        attempts=attempts, lease_until=Now() + IMAGE_LEASE
+    )
+    if not kept:
+        raise LeaseLost
+
+
+def release_image(upload: Upload, *, attempts: int, tell_after: timedelta = RETELL_AFTER) -> None:
+    """The image is nobody's, and a worker is told of it again, unless the database is gone too."""
+    with suppress(DatabaseError):
+        Upload.objects.filter(id=upload.id, state=State.CHECKING, lease=upload.lease).update(
+            attempts=attempts, lease=None, lease_until=Now() + tell_after
+        )
 
 
 def remove_leftovers() -> int:

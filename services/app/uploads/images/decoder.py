@@ -1,85 +1,163 @@
-"""The program that decodes an AVIF or a HEIC: python decoder.py avif|heic SOURCE TARGET MAX_BYTES
+"""The program apart, which alone reads strangers' pictures: a process for each of them.
 
-Writes the pixels of the one picture that such a file is shown as, upright and with eight bits a
-sample, and prints its width, height and bands. Exits with DAMAGED where the fault is the picture's.
+It is a fork server: it loads the libraries once, which takes longer than most pictures, and forks
+for each. It holds no secret (a new Python without an environment) and never looks at a picture
+itself, as libvips may not be used before a fork: its threads would stay behind.
 
-`safe.decode_apart` runs it, with an empty environment, since strangers have got into servers
-through the libraries for these two (https://github.com/strukturag/libheif/security/advisories).
-Here they find no secret, get no more memory and time than these, and may crash. The wheel for HEIC
-has an encoder in it that is under the GPL: a program beside the app, and no part of it.
+Requests and answers are lines of JSON, on its standard input and output. It ends when its input
+does, so with the worker that started it, or when nothing was asked for a while. `uploads.images
+.safe` asks it. Strangers have got into servers through such libraries
+(https://github.com/strukturag/libheif/security/advisories): what they find here is `cage`. HEIC's
+wheel has an encoder in it that is under the GPL: a program beside the app, and no part of it.
 """
 
-import resource
-import sys
+import gc
+import json
+import os
+import select
+import signal
+import sysconfig
+import time
+import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-DAMAGED = 65  # EX_DATAERR of sysexits.h
-CPU_SECONDS = 30
-ROWS = 16  # of libvips's pixels at a time: 256 take 40 MiB more
-OWN_BYTES = 64 * 1024 * 1024  # Python and the file, beside the picture
+from uploads.errors import ImageRejected
+from uploads.images import cage, picture
+from uploads.images.reasons import DAMAGED, TOO_MUCH
+from uploads.images.vips import load_vips
 
-
-class Damaged(Exception):
-    """The picture can't be decoded."""
-
-
-class Shape(NamedTuple):
-    width: int
-    height: int
-    bands: int
+IDLE_SECONDS = 60  # after which nobody is waited for
+ANSWER_BYTES = 16 * 1024  # and not more is read of what a picture's process says
+LIBRARIES = [
+    *map(Path, {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")}),
+    *map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/local/lib", "/etc/ld.so.cache")),
+]
 
 
-def decode_avif(source: Path, target: Path) -> Shape:
-    """By libvips, whose wheel decodes AVIF and not HEIC."""
-    import pyvips
+def main() -> None:
+    """Answer one request after the other."""
+    # Heroku sends the first to every process; the worker has it end what it has in hand.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    load_vips()
+    gc.freeze()  # what a child's collector does not touch stays shared with this process
+    say({"ready": True})
+    requests = select.poll()
+    requests.register(0, select.POLLIN)
+    buffer = b""
+    while requests.poll(IDLE_SECONDS * 1000):
+        received = os.read(0, 65536)
+        if not received:
+            return
+        buffer += received
+        if buffer.endswith(b"\n"):
+            say(run(json.loads(buffer)))
+            buffer = b""
 
-    pyvips.block_untrusted_set(True)
-    pyvips.cache_set_max(0)
-    pyvips.concurrency_set(1)
-    with target.open("wb") as file:
-        try:
-            image = pyvips.Image.heifload(str(source), access="sequential", fail_on="error")
-            if image.format == "ushort":
-                image = image.colourspace("srgb")
-            region = pyvips.Region.new(image)
-            for top in range(0, image.height, ROWS):
-                rows = min(ROWS, image.height - top)
-                file.write(region.fetch(0, top, image.width, rows))
-        except pyvips.Error as error:
-            raise Damaged from error
-    return Shape(image.width, image.height, image.bands)
+
+def say(answer: dict[str, Any]) -> None:
+    """One line to the worker."""
+    os.write(1, json.dumps(answer).encode() + b"\n")
 
 
-def decode_heic(source: Path, target: Path) -> Shape:
-    """By pillow-heif."""
-    import pillow_heif
+# --- A picture's process, from outside ---
 
-    pillow_heif.options.DECODE_THREADS = 1
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """How the picture's process ended, and what it said.
+
+    `ended`: the signal or 0; `late`: whether it was ended here, having had its time; `cpu_seconds`:
+    what it used of them.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reader)
+        be_a_picture(request, writer)
+    os.close(writer)
     try:
-        file = pillow_heif.open_heif(source)
-        image = file[file.primary_index]
-        pixels = image.data
-    except (EOFError, LookupError, RuntimeError, SyntaxError, ValueError) as error:
-        raise Damaged from error
-    target.write_bytes(pixels)
-    return Shape(*image.size, bands=len(image.mode))  # RGB, RGBA or their greys
+        said, late = watch(child, reader, time.monotonic() + request["seconds"])
+    finally:
+        os.close(reader)
+    _, status, used = os.wait4(child, 0)
+    return {
+        "ended": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+        "late": late,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "said": said.decode(errors="replace"),
+    }
 
 
-DECODERS = {"avif": decode_avif, "heic": decode_heic}
+def watch(child: int, reader: int, deadline: float) -> tuple[bytes, bool]:
+    """What it said until it ended, and whether it was ended since its time was over, or the worker
+    is gone.
+    """
+    said, late, pause = b"", False, 100
+    open_files = select.poll()
+    open_files.register(reader, select.POLLIN)
+    open_files.register(0, 0)  # whether the worker is gone
+    while True:
+        events = dict(open_files.poll(pause))
+        if reader in events:
+            received = os.read(reader, ANSWER_BYTES)
+            said = (said + received)[:ANSWER_BYTES]
+            if not received:
+                open_files.unregister(reader)
+                pause = 1  # it is about to end, or has closed it and goes on
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            break
+        late = time.monotonic() > deadline
+        if late or events.get(0, 0) & select.POLLHUP:
+            break
+    # Until it is waited for, its number can be nobody else's: with it goes what it left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+    return said, late
 
 
-def main(kind: str, source: str, target: str, max_bytes: str) -> int:
-    """Decode within the limits; what the process exits with."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_DATA, (int(max_bytes), int(max_bytes)))
+# --- And from inside ---
+
+
+def be_a_picture(request: dict[str, Any], writer: int) -> None:
+    """Shut the cage, do what is asked, say what came of it, and end."""
     try:
-        print(*DECODERS[kind](Path(source), Path(target)))
-    except Damaged as damaged:
-        print(damaged.__cause__, file=sys.stderr)
-        return DAMAGED
-    return 0
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for file in (0, 1, 2):
+            os.dup2(nothing, file)
+        os.close(nothing)
+        with suppress(OSError):  # whatever runs out of memory, this is what the kernel ends
+            Path("/proc/self/oom_score_adj").write_text("1000")
+        cage.limit(
+            data_bytes=request["data_bytes"],
+            file_bytes=request["file_bytes"],
+            cpu_seconds=request["cpu_seconds"],
+        )
+        source, folder = Path(request["source"]), Path(request["folder"])
+        cage.shut(read=[source, *LIBRARIES], write=[folder])
+        answer = work(request, source, folder)
+        os.write(writer, json.dumps(answer).encode())
+    finally:
+        os._exit(0)
 
 
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+def work(request: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
+    """What came of it: `done`, or `rejected` for a reason; what was not foreseen is in `error`."""
+    try:
+        if request["do"] == "look":
+            return {"done": picture.look(source, max_pixels=request["max_pixels"])}
+        return {"done": picture.make(source, folder, max_bytes=request["max_bytes"])}
+    except ImageRejected as rejected:
+        return {"rejected": rejected.sentence}
+    except ImportError as error:
+        return {"broken": str(error)}
+    except MemoryError:
+        return {"rejected": TOO_MUCH}
+    except load_vips().Error as error:
+        return {"rejected": TOO_MUCH if "out of memory" in str(error) else DAMAGED}
+    except Exception:
+        # As UnicodeDecodeError, where pyvips reads a library's message: a picture's doing too.
+        return {"rejected": DAMAGED, "error": traceback.format_exc()[-2000:]}

@@ -6,13 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from uploads.errors import ImageRejected
 from uploads.images import heif, png
+from uploads.images.reasons import DAMAGED, TOO_MANY_FRAMES
 
+MAX_FRAMES = 4_000  # more than six minutes at ten a second
 HEAD_BYTES = 4096  # as many first bytes tell every type that we accept: a HEIC has many brands
 
 
-def gif_is_whole(path: Path) -> bool:
-    """Whether its last block has an end: of a cut animation the GIF library shows what is there.
+def check_gif(path: Path) -> None:
+    """Walk over its blocks: the GIF library shows what is there of a cut animation, and reads all
+    frames to tell how many there are. Raises ImageRejected.
 
     https://www.w3.org/Graphics/GIF/spec-gif89a.txt
     """
@@ -20,10 +24,15 @@ def gif_is_whole(path: Path) -> bool:
     def palette_bytes(flags: int) -> int:
         return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
+    frames = 0
     with path.open("rb") as file:
-        file.seek(palette_bytes(file.read(13)[10]), os.SEEK_CUR)
+        head = file.read(13)
+        file.seek(palette_bytes(head[10]) if len(head) == 13 else 0, os.SEEK_CUR)
         while (block := file.read(1)) in {b",", b"!"}:
             if block == b",":  # a frame: place, size, flags; its palette; the first code's size
+                frames += 1
+                if frames > MAX_FRAMES:
+                    raise ImageRejected(TOO_MANY_FRAMES)
                 place = file.read(9)
                 file.seek((palette_bytes(place[8]) if len(place) == 9 else 0) + 1, os.SEEK_CUR)
             else:  # an extension: its label
@@ -33,8 +42,7 @@ def gif_is_whole(path: Path) -> bool:
                     break
                 file.seek(size[0], os.SEEK_CUR)
             else:
-                return False
-    return True
+                raise ImageRejected(DAMAGED)
 
 
 AVIF = {b"avif", b"avis"}
@@ -66,23 +74,49 @@ def names(ours: set[bytes]) -> Callable[[bytes], bool]:
 
 
 @dataclass(frozen=True)
+class Encoding:
+    """One way to write a picture; options are libvips's."""
+
+    content_type: str
+    save: str
+    options: dict[str, Any]
+    most_pixels: int | None = None  # of all frames, where more would take too much memory or time
+
+
+def jpeg(quality: int, **options: Any) -> Encoding:
+    """A JPEG of this quality, of what is not transparent."""
+    return Encoding("image/jpeg", "jpegsave", {"Q": quality, **options})
+
+
+def webp(quality: int, most_pixels: int | None = None, **options: Any) -> Encoding:
+    """A WebP of this quality."""
+    # 48 megapixels in 3 s; 4, the default, takes 6.
+    options = {"Q": quality, "effort": 2, **options}
+    return Encoding("image/webp", "webpsave", options, most_pixels)
+
+
+def avif(quality: int) -> Encoding:
+    """An AVIF of this quality."""
+    # A higher effort takes four times as long and gains nothing.
+    return Encoding("image/avif", "heifsave", {"compression": "av1", "Q": quality, "effort": 1})
+
+
+@dataclass(frozen=True)
 class Format:
     """How one type is recognised, read and written; options are libvips's."""
 
     content_type: str
     matches: Callable[[bytes], bool]
     load: str
-    save: str
     load_options: dict[str, Any]
-    save_options: dict[str, Any]
+    encodings: list[Encoding]  # the first is tried first, and then what makes less bytes
     frame_options: dict[str, Any] = field(default_factory=dict)  # to load the first frame alone
     frame_bytes: int = 0  # held a pixel of a frame, by reading and writing together
     alpha_bytes: int = 0  # more, where a pixel may be transparent
     deep_bytes: int = 0  # more, where a sample has more than eight bits
     film_bytes: int = 0  # more, for each frame of an animation
-    apart: str = ""  # what the decoder decodes it as; then only its header is read here
-    safe_type: str = ""  # what it becomes, where that is another type
-    is_whole: Callable[[Path], bool] = lambda path: True
+    one_picture: bool = False  # of several only one is read
+    check: Callable[[Path], None] = lambda path: None  # what its library doesn't
     # The profile that it is shown with, from the one that the decoder found.
     colour_profile: Callable[[Path, bytes | None], bytes | None] = lambda path, embedded: embedded
 
@@ -92,40 +126,49 @@ FORMATS = [
         "image/jpeg",
         lambda head: head.startswith(b"\xff\xd8\xff"),
         load="jpegload",
-        save="jpegsave",
         # Damage is no more than a warning to the JPEG library, and what it can't read it paints.
         load_options={"fail_on": "warning"},
-        save_options={"Q": 80},  # 85 makes a photo half as large again
+        encodings=[jpeg(80), jpeg(60), jpeg(35)],  # 85 makes a photo half as large again
     ),
     Format(
         "image/png",
         lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
         load="pngload",
-        save="pngsave",
         # To the PNG library a warning is a profile that it knows to be wrong, or the like.
         load_options={"fail_on": "error"},
-        # 4 % larger than Pillow makes a photo, in a third of its time.
-        save_options={"compression": 2, "filter": "all"},
+        encodings=[
+            # 4 % larger than Pillow makes a photo, in a third of its time.
+            Encoding("image/png", "pngsave", {"compression": 2, "filter": "all"}),
+            # A drawing of few colours, which filters spoil.
+            Encoding("image/png", "pngsave", {"compression": 6, "filter": "none"}),
+            webp(100, most_pixels=4_000_000, lossless=True),
+            webp(85, most_pixels=4_000_000),
+            jpeg(80),
+            jpeg(35),
+        ],
         colour_profile=png.colour_profile,
     ),
     Format(
         "image/gif",
         lambda head: head.startswith((b"GIF87a", b"GIF89a")),
         load="gifload",
-        save="gifsave",
         load_options={"fail_on": "error", "n": -1},
-        save_options={"dither": 0},  # its colours fit a palette as they are
+        encodings=[
+            # Its colours fit a palette as they are.
+            Encoding("image/gif", "gifsave", {"dither": 0}),
+            Encoding("image/gif", "gifsave", {"dither": 0, "interframe_maxerror": 8}),
+            webp(60, most_pixels=20_000_000),
+        ],
         frame_options={"n": 1},
         frame_bytes=19,
-        is_whole=gif_is_whole,
+        check=check_gif,
     ),
     Format(
         "image/webp",
         lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP",
         load="webpload",
-        save="webpsave",
         load_options={"fail_on": "error", "n": -1},
-        save_options={"Q": 85, "effort": 2},  # 48 megapixels in 3 s; 4, the default, takes 6
+        encodings=[webp(85), webp(60), webp(30)],
         frame_options={"n": 1},
         frame_bytes=12,
         alpha_bytes=26,
@@ -135,30 +178,26 @@ FORMATS = [
         "image/avif",
         names(AVIF),
         load="heifload",
-        save="heifsave",
         load_options={"fail_on": "error"},
-        # As good as the WebP above in two thirds of its bytes. A higher effort takes four times as
-        # long and gains nothing.
-        save_options={"compression": "av1", "Q": 65, "effort": 1},
+        encodings=[avif(65), avif(45), avif(25)],  # 65: as good as the WebP, in two thirds
         frame_bytes=20,
-        alpha_bytes=16,
+        alpha_bytes=20,
         deep_bytes=4,
-        apart="avif",
+        one_picture=True,
         colour_profile=heif.colour_profile,
     ),
     Format(
         "image/heic",
         names(HEIC),
         load="heifload",
-        save="jpegsave",
         load_options={"fail_on": "error"},
-        save_options={"Q": 80, "background": 255},  # white, where a JPEG can't be transparent
+        # Only Apple's browsers show a HEIC. White, where a JPEG can't be transparent.
+        encodings=[jpeg(quality, background=255) for quality in (80, 65, 45)],
         frame_bytes=5,
         alpha_bytes=4,
         deep_bytes=8,
-        apart="heic",
+        one_picture=True,
         colour_profile=heif.colour_profile,
-        safe_type="image/jpeg",  # only Apple's browsers show the other
     ),
 ]
 

@@ -1,35 +1,42 @@
-"""How much memory a picture may take, and which ones are made alone.
+"""How much a picture may be, how much memory it takes, and when it is its turn.
 
-Pixels stream from the decoder to the encoder, and where a picture has to be turned they go by way
-of a file, so memory does not grow with the picture. What its format keeps whole (an interlaced
-picture, a frame of a GIF or a WebP, an AVIF, a HEIC) has a limit of its own, and what comes near
-it is made alone.
+Pixels stream from the decoder to the encoder, a few hundred rows at a time, and where a picture has
+to be turned they go by way of a file. What its format keeps whole (an interlaced picture, a frame
+of a GIF or a WebP, an AVIF, a HEIC) is counted here from the header. The kernel sees to it that no
+more is taken: `cage.limit`.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from uploads.errors import ImageRejected
-from uploads.images.formats import Format
-from uploads.images.reasons import TOO_MANY_PIXELS, TOO_MUCH_AT_ONCE
+from uploads.errors import ImageRejected, NotItsTurn
+from uploads.images.formats import MAX_FRAMES, Format
+from uploads.images.reasons import TOO_LONG, TOO_MANY_FRAMES, TOO_MANY_PIXELS, TOO_MUCH_AT_ONCE
 
 if TYPE_CHECKING:
     import pyvips
 
-# What may be held of a picture that does not stream: a dyno has 512 MiB, an idle worker up to 225,
-# and any picture takes 20 or more.
-WHOLE_MAX_BYTES = 240 * 1024 * 1024
-ALONE_BYTES = 80 * 1024 * 1024  # one that holds more is made while no other is
+# As much as a JPEG or a GIF can have; a PNG could have 2 billion, and a row takes memory too.
+MAX_SIDE = 65_535
 
-# Locked by who makes a picture. In each container's own folder, which TMPDIR need not be; without
-# containers another user's file could not be opened there.
+# What may be held of a picture: a dyno has 512 MiB. What holds more than a small one does is made
+# while no other is.
+SMALL_BYTES = 80 * 1024 * 1024
+LARGE_BYTES = 240 * 1024 * 1024
+OWN_BYTES = 64 * 1024 * 1024  # Python, the libraries and the file, beside the picture
+STRIP_ROWS = 256  # are held of a picture that streams
+
+# Locked by who makes a picture, and by who waits for it. In each container's own folder, which
+# TMPDIR need not be; without containers another user's file could not be opened there.
 PICTURES = Path(f"/tmp/s3tasks-pictures-{os.getuid()}")  # noqa: S108
+PAUSE = 0.02  # seconds between two looks whether it is one's turn
 
 
 def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> int:
@@ -38,27 +45,54 @@ def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> 
     Raises ImageRejected where those, or its pixels, are more than allowed.
     """
     frame_pixels = frame.width * frame.height
-    # Of several pictures in an AVIF or a HEIC only one is read.
-    frames = 1 if image_format.apart else frame.get_n_pages()
+    frames = 1 if image_format.one_picture else frame.get_n_pages()
+    if frames > MAX_FRAMES:
+        raise ImageRejected(TOO_MANY_FRAMES)
     if frame_pixels * frames > max_pixels:
         raise ImageRejected(TOO_MANY_PIXELS)
+    if max(frame.width, frame.height) > MAX_SIDE:
+        raise ImageRejected(TOO_LONG)
+    deep = frame.format == "ushort"
     # Interlaced: 2 bytes for each coefficient of a progressive JPEG, at most 2 a sample of a PNG.
     pixel_bytes = 2 * frame.bands if frame.get_typeof("interlaced") else 0
     pixel_bytes += image_format.frame_bytes
     pixel_bytes += image_format.alpha_bytes if frame.hasalpha() else 0
-    pixel_bytes += image_format.deep_bytes if frame.format == "ushort" else 0
+    pixel_bytes += image_format.deep_bytes if deep else 0
     pixel_bytes += image_format.film_bytes * frames if frames > 1 else 0
-    if frame_pixels * pixel_bytes > WHOLE_MAX_BYTES:
+    strip_bytes = frame.width * frame.bands * (2 if deep else 1) * STRIP_ROWS
+    held_bytes = max(frame_pixels * pixel_bytes, strip_bytes)
+    if held_bytes > LARGE_BYTES:
         raise ImageRejected(TOO_MUCH_AT_ONCE)
-    return int(frame_pixels * pixel_bytes)
+    return int(held_bytes)
+
+
+def most_bytes(held_bytes: int) -> int:
+    """What the process may take of which so much is held."""
+    return OWN_BYTES + (LARGE_BYTES if held_bytes > SMALL_BYTES else SMALL_BYTES)
 
 
 @contextmanager
-def room_for(held_bytes: int) -> Iterator[None]:
+def room_for(held_bytes: int, *, patience: float) -> Iterator[None]:
     """Wait until the picture fits beside those of the worker's other processes; until the end.
 
-    The kernel lifts the lock of a process that is killed.
+    Raises NotItsTurn after so many seconds. A large one waits where all others pass, so that no
+    small one can overtake it, and those that came before it are soon done. The kernel lifts the
+    locks of a process that is killed.
     """
-    with PICTURES.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if held_bytes > ALONE_BYTES else fcntl.LOCK_SH)
+    deadline = time.monotonic() + patience
+    with PICTURES.open("a") as room:
+        with PICTURES.with_suffix(".next").open("a") as passage:
+            lock(passage, fcntl.LOCK_EX, deadline)
+            lock(room, fcntl.LOCK_EX if held_bytes > SMALL_BYTES else fcntl.LOCK_SH, deadline)
         yield
+
+
+def lock(file: IO[str], how: int, deadline: float) -> None:
+    """Wait for it; raises NotItsTurn. The kernel's own waiting has no end."""
+    while True:
+        try:
+            return fcntl.flock(file, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise NotItsTurn from None
+        time.sleep(PAUSE)

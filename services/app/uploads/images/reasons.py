@@ -11,7 +11,22 @@ DAMAGED = gettext_noop("The image is damaged or incomplete.")
 TOO_MANY_PIXELS = gettext_noop(
     "The image has more than %(megapixels)s million pixels, all frames counted."
 )
+TOO_LONG = gettext_noop("The image is wider or higher than 65,535 pixels.")
+TOO_MANY_FRAMES = gettext_noop("The image has more than 4,000 frames.")
 TOO_MUCH_AT_ONCE = gettext_noop(
     "The image has too many pixels for a GIF, a WebP, an AVIF, a HEIC or an interlaced picture;"
     " a plain JPEG or PNG may have more."
 )
+TOO_MUCH = gettext_noop("It takes too much time or memory to make this image safe.")
+GREW = gettext_noop("The image takes up too much space once it is unpacked and made safe.")
+
+REASONS = {
+    NOT_AN_IMAGE,
+    DAMAGED,
+    TOO_MANY_PIXELS,
+    TOO_LONG,
+    TOO_MANY_FRAMES,
+    TOO_MUCH_AT_ONCE,
+    TOO_MUCH,
+    GREW,
+}

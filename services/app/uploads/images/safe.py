@@ -1,34 +1,63 @@
-"""An uploaded image made safe."""
+"""An uploaded image made safe, as the worker sees it: asked of the program apart.
 
-from __future__ import annotations
+Nothing of a stranger's picture is read in this process but its first bytes, and of what the program
+wrote only what it must be.
+"""
 
+import json
+import logging
 import os
+import select
+import stat
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGXCPU
-from typing import TYPE_CHECKING
+from signal import (
+    SIGABRT,
+    SIGBUS,
+    SIGFPE,
+    SIGILL,
+    SIGPIPE,
+    SIGSEGV,
+    SIGSYS,
+    SIGTRAP,
+    SIGXFSZ,
+)
+from typing import Any
 
-from uploads.errors import ImageRejected
-from uploads.images import decoder
-from uploads.images.colours import to_srgb
-from uploads.images.formats import HEAD_BYTES, Format, recognise
-from uploads.images.memory import WHOLE_MAX_BYTES, check_pixels, room_for
-from uploads.images.orientation import OUT_OF_ORDER, turn
-from uploads.images.reasons import DAMAGED, NOT_AN_IMAGE
-from uploads.images.vips import in_strips, load_vips, read, read_frame
+from uploads.errors import DecoderBroken, DecoderStopped, ImageRejected
+from uploads.images.formats import HEAD_BYTES, sniff
+from uploads.images.memory import OWN_BYTES, most_bytes, room_for
+from uploads.images.reasons import DAMAGED, NOT_AN_IMAGE, REASONS, TOO_MUCH
 
-if TYPE_CHECKING:
-    import pyvips
+log = logging.getLogger(__name__)
 
-THUMBNAIL_SIZE = 320  # pixels, the longer side
 THUMBNAIL_TYPE = "image/webp"  # the smallest that every browser shows, and it has transparency
 
-DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
+# Seconds. Looking reads a header; the largest pictures take a third of the other.
+LOOK_CPU, LOOK_TIME = 5, 10
+MAKE_CPU, MAKE_TIME = 40, 45
+PATIENCE = 20  # until it is a picture's turn
+START_TIME = 20
+IDLE_TIME = 50  # after which a program is not asked any more; it is about to end by itself
 
-# How the decoder ends where a picture is too much for it. SIGKILL comes from elsewhere.
-CRASHED = {-number for number in (SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGXCPU)}
+# What a picture becomes may have twice its bytes, or this many.
+SMALL_RESULT = 64 * 1024
+SPOOL_PIXEL_BYTES = 8  # of a picture that has to be turned
+
+# What ends a process for what it does. Any other signal came from elsewhere.
+ITS_OWN = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ}
+
+PROGRAM = "import sys; sys.path.append(sys.argv[1]); from uploads.images import decoder; "
+RUN = "decoder.main()"
+# glibc keeps an arena a thread, and what is freed in larger and larger pieces unless told where to
+# stop: a picture then takes up to half as much again.
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024)}
 
 
 @dataclass(frozen=True)
@@ -43,110 +72,193 @@ class SafeImage:
     height: int
 
 
-def make_safe(source: Path, folder: Path, *, max_pixels: int) -> SafeImage:
+def make_safe(
+    source: Path,
+    folder: Path,
+    *,
+    max_pixels: int,
+    max_bytes: int = sys.maxsize,
+    begin: Callable[[], None] = lambda: None,
+) -> SafeImage:
     """The image upright and without metadata, in a format for browsers, and its thumbnail.
 
-    Both are written to the folder, which the caller removes, whatever comes; a picture that has to
-    be turned needs up to 8 bytes a pixel there meanwhile. Raises ImageRejected where the fault is
-    the image's. Any other error (a full disk) is ours, and another attempt may go well.
+    Both are written to the folder, which the caller removes, whatever comes. The image has at most
+    `max_bytes`, and not much more than twice what came. `begin` is called when it is its turn,
+    before any pixel is read.
+
+    Raises ImageRejected where the fault is the image's: it is damaged, or takes too much of
+    anything. Raises NotItsTurn while other pictures leave no room. Raises DecoderStopped where
+    something else ended the program, perhaps the system for want of memory. Any other error (the
+    disk is full, the program can't be started) is ours. After all these another attempt may go
+    well.
     """
     with source.open("rb") as file:
-        image_format = recognise(file.read(HEAD_BYTES))
-    if image_format is None:
-        raise ImageRejected(NOT_AN_IMAGE)
-    vips = load_vips()
-    image, thumbnail = folder / "image", folder / "thumbnail"
-    try:
-        frame = read_frame(source, image_format)
-        with room_for(check_pixels(frame, image_format, max_pixels)):
-            if not image_format.is_whole(source):
-                raise ImageRejected(DAMAGED)
-            if image_format.apart:
-                pixels = decode_apart(source, folder / "decoded", frame, image_format)
-            else:
-                pixels = read(source, image_format)
-            write_upright(pixels, image, image_format, folder / "pixels")
-            write_thumbnail(image, thumbnail)
-    except vips.Error as error:
-        if decodes(source, image_format):
-            raise
-        raise ImageRejected(DAMAGED) from error
-    safe = vips.Image.new_from_file(str(image))
-    return SafeImage(
-        image_format.safe_type or image_format.content_type,
-        image,
-        thumbnail,
-        THUMBNAIL_TYPE,
-        safe.width,
-        safe.height,
+        if sniff(file.read(HEAD_BYTES)) is None:
+            raise ImageRejected(NOT_AN_IMAGE)
+    target = folder / "safe"
+    target.mkdir(exist_ok=True)
+    request = {"source": str(source), "folder": str(target)}
+    held_bytes = decoder.ask(
+        **request,
+        do="look",
+        max_pixels=max_pixels,
+        data_bytes=most_bytes(0),
+        file_bytes=0,
+        cpu_seconds=LOOK_CPU,
+        seconds=LOOK_TIME,
     )
-
-
-def decode_apart(
-    source: Path, target: Path, frame: pyvips.Image, image_format: Format
-) -> pyvips.Image:
-    """The pixels by way of a file, as the decoder leaves them, and the profile of the header."""
-    vips = load_vips()
-    most = str(WHOLE_MAX_BYTES + decoder.OWN_BYTES)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            decoder.__file__,
-            image_format.apart,
-            str(source),
-            str(target),
-            most,
-        ],
-        env={name: value for name, value in os.environ.items() if name.startswith("MALLOC_")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == decoder.DAMAGED or done.returncode in CRASHED:
+    if not isinstance(held_bytes, int):
         raise ImageRejected(DAMAGED)
-    done.check_returncode()
-    width, height, bands = map(int, done.stdout.split())
-    grey = bands < 3
-    pixels: pyvips.Image = vips.Image.rawload(
-        str(target), width, height, bands, interpretation="b-w" if grey else "srgb"
-    )
-    if frame.get_typeof("icc-profile-data"):
-        pixels = pixels.copy()
-        profile = frame.get("icc-profile-data")
-        pixels.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
-    return in_strips(pixels, (0, 0, width, height))
+    with room_for(held_bytes, patience=PATIENCE):
+        begin()
+        try:
+            done = decoder.ask(
+                **request,
+                do="make",
+                max_bytes=min(max(2 * source.stat().st_size, SMALL_RESULT), max_bytes),
+                data_bytes=most_bytes(held_bytes),
+                file_bytes=SPOOL_PIXEL_BYTES * max_pixels + OWN_BYTES,
+                cpu_seconds=MAKE_CPU,
+                seconds=MAKE_TIME,
+            )
+        except ImageRejected:
+            check_disk(target)
+            raise
+    return checked(target, done)
 
 
-def decodes(path: Path, image_format: Format) -> bool:
-    """Whether every pixel can be read; asked only once something went wrong."""
-    try:
-        image = read(path, image_format)
-        if not image_format.apart:  # of those the decoder has told already
-            image.avg()
-    except load_vips().Error:
-        return False
-    return True
+def checked(folder: Path, done: Any) -> SafeImage:
+    """What the program says that it wrote, if it did. Raises ImageRejected.
 
-
-def write_upright(image: pyvips.Image, target: Path, image_format: Format, spool: Path) -> None:
-    """Write the picture as a browser shows it, and nothing else of the image."""
-    image = to_srgb(image)
-    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    if image.get_n_pages() == 1:  # no camera takes an animation sideways
-        how = OUT_OF_ORDER.get(orientation)
-        image = turn(image, how, spool) if how else image.autorot()
-    image = image.copy(xres=DENSITY, yres=DENSITY)
-    getattr(image, image_format.save)(str(target), keep="none", **image_format.save_options)
-    spool.unlink(missing_ok=True)
-
-
-def write_thumbnail(image: Path, target: Path) -> None:
-    """Write a small WebP of a safe image's first frame.
-
-    It is read from there, a second time: a JPEG is decoded to an eighth of its size at once, and
-    what it shows is upright, in sRGB and without metadata already.
+    It has read a stranger's bytes, and may say anything, or leave a link to another file.
     """
-    size = THUMBNAIL_SIZE
-    small = load_vips().Image.thumbnail(str(image), size, height=size, size="down")
-    small.webpsave(str(target), Q=80, keep="none")
+    try:
+        content_type, width, height = done["content_type"], int(done["width"]), int(done["height"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ImageRejected(DAMAGED) from error
+    image, thumbnail = folder / "image", folder / "thumbnail"
+    safe = SafeImage(content_type, image, thumbnail, THUMBNAIL_TYPE, width, height)
+    for path, said in ((image, content_type), (thumbnail, THUMBNAIL_TYPE)):
+        if not is_picture(path, said):
+            raise ImageRejected(DAMAGED)
+    return safe
+
+
+def is_picture(path: Path, content_type: str) -> bool:
+    """Whether there is a file of its own, no link or pipe, with a picture of this type in it."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(number)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            return False
+        return sniff(os.read(number, HEAD_BYTES)) == content_type
+    finally:
+        os.close(number)
+
+
+def check_disk(folder: Path) -> None:
+    """Raise OSError where nothing more can be written; the fault was not the image's then."""
+    with (folder / "room").open("wb") as file:
+        for _ in range(16):
+            file.write(bytes(64 * 1024))
+
+
+class Decoder:
+    """The program apart, started when it is asked and no other is there; one a process."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.asked = 0.0
+        self.lock = threading.Lock()
+
+    def ask(self, **request: Any) -> Any:
+        """What the picture's process answers. Raises as `make_safe` does."""
+        with self.lock:
+            process = self.running()
+            try:
+                answer = self.answer(process, request, request["seconds"] + START_TIME)
+            except BaseException:
+                self.stop()  # whatever it would say now is an answer to this
+                raise
+            self.asked = time.monotonic()
+        if answer["late"] or answer["cpu_seconds"] >= request["cpu_seconds"]:
+            raise ImageRejected(TOO_MUCH)
+        return understand(answer)
+
+    def running(self) -> "subprocess.Popen[bytes]":
+        """The program, ready. Raises DecoderBroken where it does not start."""
+        if self.process is not None and time.monotonic() - self.asked > IDLE_TIME:
+            self.stop()
+        if self.process is None:
+            app = str(Path(__file__).resolve().parents[2])
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", "-c", PROGRAM + RUN, app],
+                env=ENVIRONMENT,
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # a terminal's Ctrl-C is the worker's
+            )
+            try:
+                self.answer(self.process, None, START_TIME)
+            except DecoderStopped as error:
+                self.stop()
+                raise DecoderBroken(str(error)) from error
+        return self.process
+
+    def answer(self, process: "subprocess.Popen[bytes]", request: Any, seconds: float) -> Any:
+        """The program's next line, after so many seconds at the latest; raises DecoderStopped."""
+        assert process.stdin  # noqa: S101  a pipe, as it was started
+        assert process.stdout  # noqa: S101
+        deadline = time.monotonic() + seconds
+        line = b""
+        try:
+            if request is not None:
+                os.write(process.stdin.fileno(), json.dumps(request).encode() + b"\n")
+            while not line.endswith(b"\n"):
+                left = max(deadline - time.monotonic(), 0)
+                if not select.select([process.stdout], [], [], left)[0]:
+                    raise DecoderStopped("The decoder does not answer.")
+                received = os.read(process.stdout.fileno(), 65536)
+                if not received:
+                    raise DecoderStopped(f"The decoder has ended: {process.wait()}.")
+                line += received
+        except BrokenPipeError as error:
+            raise DecoderStopped("The decoder has ended.") from error
+        return json.loads(line)
+
+    def stop(self) -> None:
+        """End it, and with it a picture's process."""
+        process, self.process = self.process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            with process:
+                pass  # closes its pipes, and waits for it
+
+
+decoder = Decoder()
+
+
+def understand(answer: dict[str, Any]) -> Any:
+    """What was done; raises what it amounts to otherwise."""
+    if (ended := answer["ended"]) in ITS_OWN:
+        raise ImageRejected(DAMAGED)
+    if ended:
+        raise DecoderStopped(f"A picture's process was ended by signal {ended}.")
+    try:
+        said = json.loads(answer["said"])
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise ImageRejected(DAMAGED)
+    if "error" in said:
+        log.warning("A picture was too much for the decoder: %s", said["error"])
+    if "broken" in said:
+        raise DecoderBroken(f"The decoder lacks a library: {said['broken']}")
+    if "done" not in said:
+        raise ImageRejected(said["rejected"] if said.get("rejected") in REASONS else DAMAGED)
+    return said["done"]

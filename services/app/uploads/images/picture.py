@@ -1,0 +1,160 @@
+"""What is done with a picture, in its own process: looked at, and made safe.
+
+Only here do a visitor's bytes meet a decoder; `decoder` runs it.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uploads.errors import ImageRejected
+from uploads.images.colours import to_srgb
+from uploads.images.formats import HEAD_BYTES, Encoding, Format, recognise
+from uploads.images.memory import check_pixels
+from uploads.images.orientation import OUT_OF_ORDER, turn
+from uploads.images.reasons import DAMAGED, GREW, NOT_AN_IMAGE
+from uploads.images.vips import PROFILE, load_vips, read, read_frame
+
+if TYPE_CHECKING:
+    import pyvips
+
+THUMBNAIL_SIZE = 320  # pixels, the longer side
+DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
+
+
+class Grew(Exception):
+    """What was encoded is larger than it may be."""
+
+
+def look(source: Path, *, max_pixels: int) -> int:
+    """How many bytes will be held of the picture, by its header. Raises ImageRejected."""
+    image_format = recognised(source)
+    image_format.check(source)
+    return check_pixels(read_frame(source, image_format), image_format, max_pixels)
+
+
+def make(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
+    """The type and size of what is now in the folder: `image`, upright and without metadata, in a
+    format for browsers and at most so large, and `thumbnail`.
+
+    A picture that has to be turned needs up to 8 bytes a pixel there meanwhile. Raises
+    ImageRejected.
+    """
+    image_format = recognised(source)
+    image, thumbnail = folder / "image", folder / "thumbnail"
+    pixels = pixels_of(source, image_format)
+    for encoding in image_format.encodings:
+        picture = pixels()
+        if not suits(encoding, picture):
+            continue
+        with suppress(Grew):
+            write_upright(picture, image, encoding, folder / "pixels", max_bytes)
+            write_thumbnail(image, thumbnail)
+            safe = load_vips().Image.new_from_file(str(image))
+            return {
+                "content_type": encoding.content_type,
+                "width": safe.width,
+                "height": safe.height,
+            }
+    raise ImageRejected(GREW)
+
+
+def suits(encoding: Encoding, picture: pyvips.Image) -> bool:
+    """Whether the picture can be written so, as it is and within the limits."""
+    if encoding.most_pixels and picture.width * picture.height > encoding.most_pixels:
+        return False
+    return encoding.save != "jpegsave" or "background" in encoding.options or not picture.hasalpha()
+
+
+def recognised(source: Path) -> Format:
+    """The format of a file; raises ImageRejected."""
+    with source.open("rb") as file:
+        image_format = recognise(file.read(HEAD_BYTES))
+    if image_format is None:
+        raise ImageRejected(NOT_AN_IMAGE)
+    return image_format
+
+
+def pixels_of(source: Path, image_format: Format) -> Callable[[], pyvips.Image]:
+    """What gives the pixels, each time from the first."""
+    if image_format.content_type != "image/heic":
+        return partial(read_eight_bits, source, image_format)
+    decoded = decode_heic(source, image_format)
+    return lambda: decoded
+
+
+def read_eight_bits(source: Path, image_format: Format) -> pyvips.Image:
+    """The image, but for a deep AVIF, which becomes one of eight bits a sample."""
+    image = read(source, image_format)
+    if image_format.content_type == "image/avif" and image.format == "ushort":
+        image = image.colourspace("srgb")
+    return image
+
+
+def decode_heic(source: Path, image_format: Format) -> pyvips.Image:
+    """The primary picture, upright and with eight bits a sample, by pillow-heif: libvips's wheel
+    reads a HEIC's header and has no decoder for its pixels.
+    """
+    import pillow_heif
+
+    pillow_heif.options.DECODE_THREADS = 1
+    try:
+        file = pillow_heif.open_heif(source)
+        picture = file[file.primary_index]
+        data = picture.data
+    except (EOFError, LookupError, RuntimeError, SyntaxError, ValueError) as error:
+        raise ImageRejected(DAMAGED) from error
+    bands = len(picture.mode)  # RGB, RGBA or their greys
+    pixels = load_vips().Image.new_from_memory(data, *picture.size, bands, "uchar")
+    pixels = pixels.copy(interpretation="b-w" if bands < 3 else "srgb")
+    frame = read_frame(source, image_format)
+    if frame.get_typeof(PROFILE):
+        blob = load_vips().GValue.blob_type
+        pixels.set_type(blob, PROFILE, frame.get(PROFILE))
+    return pixels
+
+
+@contextmanager
+def at_most(target: Path, max_bytes: int) -> Iterator[None]:
+    """Write no more than that to the file: the kernel stops it there. Raises Grew."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(max_bytes, soft), hard))
+    try:
+        yield
+    except load_vips().Error as error:
+        if target.exists() and target.stat().st_size >= max_bytes:
+            raise Grew from error
+        raise
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def write_upright(
+    image: pyvips.Image, target: Path, encoding: Encoding, spool: Path, max_bytes: int
+) -> None:
+    """Write the picture as a browser shows it, and nothing else of the image."""
+    image = to_srgb(image)
+    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+    if image.get_n_pages() == 1:  # no camera takes an animation sideways
+        how = OUT_OF_ORDER.get(orientation)
+        image = turn(image, how, spool) if how else image.autorot()
+    image = image.copy(xres=DENSITY, yres=DENSITY)
+    with at_most(target, max_bytes):
+        getattr(image, encoding.save)(str(target), keep="none", **encoding.options)
+    spool.unlink(missing_ok=True)
+
+
+def write_thumbnail(image: Path, target: Path) -> None:
+    """Write a small WebP of a safe image's first frame.
+
+    It is read from there, a second time: a JPEG is decoded to an eighth of its size at once, and
+    what it shows is upright, in sRGB and without metadata already.
+    """
+    size = THUMBNAIL_SIZE
+    small = load_vips().Image.thumbnail(str(image), size, height=size, size="down")
+    small.webpsave(str(target), Q=80, keep="none")
