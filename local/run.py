@@ -111,11 +111,26 @@ def servers() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def uses_s3(env: dict[str, str]) -> bool:
+    """Whether uploads go to the S3 server that `.env` names; else, by default, to the local disk.
+
+    Without an address the keys of a fresh `.env`, which fit nowhere, would go to AWS.
+    """
+    if env.get("USE_S3", "False").lower() not in ("true", "1", "yes"):
+        return False
+    if not env.get("AWS_S3_ENDPOINT_URL"):
+        die(
+            "USE_S3=True wants AWS_S3_ENDPOINT_URL, your S3 server, with its bucket and keys;"
+            " leave USE_S3 blank for the local disk"
+        )
+    return True
+
+
 def variables(env: dict[str, str], urls: dict[str, str]) -> dict[str, str]:
     """The environment of the app's processes: as in a container `.env` decides, not the shell."""
     shell = kept()
     path = f"{Path(sys.executable).parent}:{POSTGRES_BIN}:{shell['PATH']}"  # dbshell wants psql
-    own = {"PATH": path, "USE_S3": "False", "RELOAD": "1", "PYTHONUNBUFFERED": "1"}
+    own = {"PATH": path, "USE_S3": str(uses_s3(env)), "RELOAD": "1", "PYTHONUNBUFFERED": "1"}
     return {**shell, **env, **own, **urls}
 
 
@@ -177,6 +192,7 @@ def main(command: list[str]) -> int:
     wrong = envfile.value_problems(env)
     if wrong:
         die("\nlocal: ".join(wrong))
+    uses_s3(env)  # ends the program where its address is missing
     ports = envfile.ports(env)
     lock = take_lock()
     if not lock and command and command != ["--stopped"] and RUN.exists():
