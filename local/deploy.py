@@ -31,7 +31,7 @@ ATTACHED = {"heroku-postgresql": "DATABASE", "heroku-redis": "REDIS"}
 # Set by Heroku and its add-ons, or of one machine, or nothing that the app reads: never sent.
 STAYS = re.compile(
     r"PORT|\w+_PORT|DATABASE_URL|REDIS_URL|DEBUG|RELOAD|SITE_ADDRESS|DISABLE_COLLECTSTATIC"
-    r"|(?:COMPOSE|FLOWER|MINIO|POSTGRES)_\w+"
+    r"|REDIS_PASSWORD|(?:COMPOSE|FLOWER|MINIO|POSTGRES)_\w+"
 )
 MASK = "****"
 

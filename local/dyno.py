@@ -159,19 +159,18 @@ def everything(page: str, photo: bytes, flower: Callable[[], object]) -> None:
 def load(page: str, env: dict[str, str], flower: str) -> None:
     """The uploads of a minute, then everything at once, and what both took."""
     photo = one_off("python", "-c", PHOTO)
-    password = env["POSTGRES_PASSWORD"]
     login = base64.b64encode(env["FLOWER_BASIC_AUTH"].encode()).decode()
     headers = {"Authorization": f"Basic {login}"}
 
     def ask_flower() -> None:
         Connections().ask("GET", f"{flower}/api/workers?refresh=1", None, headers)
 
-    with usage.Counter(password) as counter:
+    with usage.Counter() as counter:
         minute(page, photo)
         everything(page, photo, ask_flower)
     most = ", ".join(f"{name} {count} of {PLAN}" for name, count in counter.most.items())
     say(f"connections at the most, a release and a shell among them: {most}")
-    for name, count in usage.turned_away(password).items():
+    for name, count in usage.turned_away().items():
         if count:
             raise Failed(f"{name} turned {count} connections away: more than {PLAN}")
     peaks = {name: usage.memory_peak(name) for name in PROCESSES}

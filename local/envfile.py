@@ -55,6 +55,7 @@ def fresh(name: str) -> str:
     lengths = {
         "SECRET_KEY": 64,
         "POSTGRES_PASSWORD": 32,
+        "REDIS_PASSWORD": 32,
         "AWS_ACCESS_KEY_ID": 20,  # MinIO takes 3 to 20
         "AWS_SECRET_ACCESS_KEY": 40,  # MinIO takes 8 to 40
         "MINIO_ROOT_PASSWORD": 32,

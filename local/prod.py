@@ -53,7 +53,7 @@ def port(env: dict[str, str], name: str, default: int) -> int:
 def problems(env: dict[str, str]) -> list[str]:
     """What production can't start with, each with the way out; no secret is shown."""
     site, minio = env.get("SITE_ADDRESS", ""), env.get("COMPOSE_PROFILES") == "minio"
-    required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"]
+    required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"]
     if minio:
         required += ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
     found = envfile.value_problems(env, ENV.name) + production.missing(env, *required)

@@ -24,10 +24,9 @@ def inside(service: str, *command: str) -> str:
     return text if code == 0 else ""
 
 
-def redis(password: str, *command: str) -> list[str]:
-    """A command for Redis."""
-    options = ["--tls", "--insecure", "--no-auth-warning", "-a", password]
-    return ["redis-cli", *options, *command]
+def redis(*command: str) -> list[str]:
+    """A command for Redis, whose password its container has in a variable."""
+    return ["redis-cli", "--tls", "--insecure", *command]
 
 
 def sql(statement: str) -> str:
@@ -41,16 +40,15 @@ class Counter:
     Who asks stays connected, asks 20 times a second, and does not count itself.
     """
 
-    def __init__(self, password: str) -> None:
-        self.password = password
+    def __init__(self) -> None:
         self.most = {"Redis": 0, "Postgres": 0}
 
     def __enter__(self) -> Counter:
         asked = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
         watch = f'echo "{asked} \\\\watch {EVERY}" | exec psql -U s3tasks -tA'
         self.asking = [
-            (self.ask("redis", *redis(self.password, "-r", "-1", "-i", EVERY, "client", "list"))),
-            (self.ask("postgres", "sh", "-c", watch)),
+            self.ask("redis", *redis("-r", "-1", "-i", EVERY, "client", "list")),
+            self.ask("postgres", "sh", "-c", watch),
         ]
         self.reading = [Thread(target=self.read_redis), Thread(target=self.read_postgres)]
         for thread in self.reading:
@@ -92,9 +90,9 @@ class Counter:
                 self.most["Postgres"] = max(self.most["Postgres"], int(line) - 1)
 
 
-def turned_away(password: str) -> dict[str, int]:
+def turned_away() -> dict[str, int]:
     """How many connections Redis and Postgres did not admit since they started."""
-    stats = inside("redis", *redis(password, "info", "stats"))
+    stats = inside("redis", *redis("info", "stats"))
     rejected = [line for line in stats.splitlines() if line.startswith("rejected_connections:")]
     log = doctor.output(*doctor.COMPOSE, "logs", "--no-log-prefix", "postgres")[1].splitlines()
     return {

@@ -15,7 +15,9 @@ import yaml
 # What the add-ons set; the rest of what production wants comes by `heroku config:set`.
 ADDONS = {"heroku-postgresql": "DATABASE_URL", "heroku-redis": "REDIS_URL"}
 # Of one machine, or of a developer: never a dyno's.
-LOCAL = re.compile(r"RELOAD|DEBUG|PORT|\w+_PORT|MINIO_\w+|POSTGRES_PASSWORD|SITE_ADDRESS")
+LOCAL = re.compile(
+    r"RELOAD|DEBUG|PORT|\w+_PORT|MINIO_\w+|POSTGRES_PASSWORD|REDIS_PASSWORD|SITE_ADDRESS"
+)
 
 # The system's, wherever it runs.
 SYSTEMS = {"TMPDIR", "NO_PROXY", "no_proxy"}

@@ -107,6 +107,11 @@ class Stack:
         return f"http://127.0.0.1:{self.ports['MINIO_PORT']}"
 
     @property
+    def storage_itself(self) -> str:
+        """Where MinIO is, whatever stands in front of it for browsers."""
+        return self.storage
+
+    @property
     def env(self) -> dict[str, str]:
         """What `.env` holds."""
         return RepositoryEnv(str(self.folder / ".env")).data
@@ -163,7 +168,7 @@ class Stack:
         secret = "MINIO_ROOT_PASSWORD" if root else "AWS_SECRET_ACCESS_KEY"
         return boto3.client(
             "s3",
-            endpoint_url=self.storage,
+            endpoint_url=self.storage_itself,
             region_name="us-east-1",
             aws_access_key_id=self.env[name],
             aws_secret_access_key=self.env[secret],

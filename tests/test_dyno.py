@@ -73,8 +73,7 @@ class Dyno(Stack):
 
     def redis(self, *command: str) -> str:
         """What Redis answers."""
-        login = ["--tls", "--insecure", "--no-auth-warning", "-a", self.env["POSTGRES_PASSWORD"]]
-        return self.compose("exec", "-T", "redis", "redis-cli", *login, *command)
+        return self.compose("exec", "-T", "redis", "redis-cli", "--tls", "--insecure", *command)
 
     def answers(self) -> None:
         """Wait until web does, through the router."""

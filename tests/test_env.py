@@ -52,6 +52,7 @@ NOT_OURS = {
     "PWD": "the system's",
     "PYTHON": "make's: the Python that builds the venv",
     "RANDOM": "bash's own",
+    "REDISCLI_AUTH": "redis-cli's own; the compose file sets it to REDIS_PASSWORD",
     "SITES": "the production overlay's: what Caddy answers to",
     "TMPDIR": "the system's",
     "VENV": "make's: where the venv is",
@@ -259,6 +260,7 @@ def test_a_new_env_for_production_holds_productions_values(tmp_path: Path) -> No
     assert secrets == {
         "SECRET_KEY",
         "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
         "MINIO_ROOT_PASSWORD",
         "FLOWER_BASIC_AUTH",
     }

@@ -316,7 +316,7 @@ def test_up_names_the_service_that_is_not_well(machine: Machine) -> None:
 
 def test_prod_names_all_that_is_missing_and_starts_nothing(machine: Machine) -> None:
     machine.docker()
-    missing = [*OUTSIDE, "SECRET_KEY", "POSTGRES_PASSWORD", "FLOWER_BASIC_AUTH"]
+    missing = [*OUTSIDE, "SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"]
 
     code, text, calls = prod(machine, **dict.fromkeys(missing, ""))
 

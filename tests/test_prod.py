@@ -36,6 +36,17 @@ from stack import (
 SITE = "drop.localhost"
 LASTING = {"beat", "caddy", "flower", "minio", "postgres", "redis", "web", "worker"}
 VISITORS = 4  # at once
+KEY = "11111111-1111-4111-8111-111111111111"
+# Which of these addresses answer, in a container's network.
+KNOCK = """
+import ast, socket, sys
+for host, port in ast.literal_eval(sys.argv[1]):
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+        print(host)
+    except OSError:
+        pass
+"""
 FLOWER = ("/", "/api/tasks", "/healthcheck", "/metrics", "/static/css/flower.css", "/nothing")
 
 
@@ -60,6 +71,12 @@ class Server(Stack):
     @property
     def storage(self) -> str:
         return f"https://s3.{SITE}:{self.https}"
+
+    @property
+    def storage_itself(self) -> str:
+        (container,) = [c for c in self.lasting().values() if c["Name"].endswith("-minio-1")]
+        (network,) = container["NetworkSettings"]["Networks"].values()
+        return f"http://{network['IPAddress']}:9000"
 
     @property
     def env(self) -> dict[str, str]:
@@ -130,6 +147,14 @@ class Server(Stack):
 def fetch(url: str, method: str = "GET", **options) -> requests.Response:
     """The answer, whatever it is; redirects are followed."""
     return requests.request(method, url, timeout=30, **options)
+
+
+def as_it_is(server: Server, method: str, path: str, **options) -> requests.Response:
+    """Storage's answer to a path that no client tidies up before it sends it."""
+    request = requests.Request(method, server.storage, **options).prepare()
+    request.url = server.storage + path
+    with requests.Session() as session:
+        return session.send(request, verify=str(server.folder / "root.crt"), timeout=30)
 
 
 @pytest.fixture(scope="module")
@@ -235,31 +260,91 @@ def test_only_caddy_is_published(server):
     "path",
     [
         "/",
+        "/s3tasks",
+        "/s3tasks/",
+        "/s3tasks/?list-type=2",
+        "/s3tasks/?list-type=2&X-Amz-Signature=00",
+        "/s3tasks/?location&X-Amz-Signature=00",
+        "/s3tasks/?uploads&X-Amz-Signature=00",
+        "/s3tasks/files/?list-type=2&X-Amz-Signature=00",
+        # Unsigned, or signed, and no browser's business.
+        f"/s3tasks/files/{KEY}",
+        f"/s3tasks/files/{KEY}?X-Amz-Date=20260101T000000Z",
+        f"/s3tasks/incoming/{KEY}?X-Amz-Signature=00",
+        "/s3tasks/marker?X-Amz-Signature=00",
         "/minio/admin/v3/info",
+        "/minio/admin/v3/info?X-Amz-Signature=00",
         "/minio/health/live",
         "/minio/v2/metrics/cluster",
         "/minio/console/",
         "/s3tasks/../minio/health/live",
         "/s3tasks/%2e%2e/minio/health/live",
         "//minio/health/live",
-        "/other-bucket/key",
+        f"/other-bucket/files/{KEY}?X-Amz-Signature=00",
+        # What a proxy resolves and MinIO does not, or the other way round.
+        f"/minio/health/live/../../../s3tasks/files/{KEY}?X-Amz-Signature=00",
+        f"/minio/admin/v3/info/../../../../s3tasks/files/{KEY}?X-Amz-Signature=00",
+        f"/minio/admin/v3/info/%2e%2e/%2e%2e/%2e%2e/%2e%2e/s3tasks/files/{KEY}?X-Amz-Signature=00",
+        f"/minio/admin/v3/info/..%2f..%2f..%2f..%2fs3tasks/files/{KEY}?X-Amz-Signature=00",
+        f"/s3tasks/files/../incoming/{KEY}?X-Amz-Signature=00",
+        f"/s3tasks/files/..%2fincoming%2f{KEY}?X-Amz-Signature=00",
+        f"//s3tasks/files/{KEY}?X-Amz-Signature=00",
+        f"/s3tasks//files/{KEY}?X-Amz-Signature=00",
     ],
 )
-def test_of_minio_only_the_bucket_is_public(server, path):
-    request = requests.Request("GET", server.storage).prepare()
-    request.url = server.storage + path  # as it is
-    with requests.Session() as session:
-        answer = session.send(request, verify=str(server.folder / "root.crt"))
-    assert (answer.status_code, answer.text) == (404, "404 Not Found")
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_of_minio_nothing_is_public_that_no_browser_needs(server, method, path):
+    answer = as_it_is(server, method, path)
+    assert answer.status_code == 404
+    assert answer.headers["Server"] == "Caddy"
 
 
-def test_the_bucket_shows_nothing_without_a_signature_and_runs_no_script(server):
-    for path in ("/s3tasks", "/s3tasks/", "/s3tasks/?list-type=2", "/s3tasks/marker"):
-        answer = fetch(server.storage + path)
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/", {"Action": "AssumeRole", "Version": "2011-06-15"}),
+        ("/?Action=AssumeRole&Version=2011-06-15", {}),
+        ("/s3tasks", {"Action": "AssumeRole", "Version": "2011-06-15"}),
+        ("/s3tasks?delete", {}),
+        ("/s3tasks?;delete", {}),
+        (f"/s3tasks/files/{KEY}?uploads", {}),
+        (f"/s3tasks/files/{KEY}?uploadId=1&X-Amz-Signature=00", {}),
+    ],
+)
+def test_of_what_is_posted_only_a_form_to_the_bucket_gets_through(server, path, form):
+    answer = as_it_is(server, "POST", path, data=form, files=None if form else {"a": b"1"})
+    assert (answer.status_code, answer.headers["Server"]) == (404, "Caddy")
+
+
+def test_the_bucket_shows_nothing_without_its_signature_and_runs_no_script(server):
+    for path in (f"images/{KEY}", f"thumbs/{KEY}", f"files/{KEY}"):
+        answer = fetch(f"{server.storage}/s3tasks/{path}?X-Amz-Signature=00")
         assert answer.status_code == 403, path
         assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    for method in ("PUT", "DELETE"):
-        assert fetch(f"{server.storage}/s3tasks/marker", method).status_code == 404
+    for method in ("PUT", "DELETE", "PATCH"):
+        signed = f"{server.storage}/s3tasks/files/{KEY}?X-Amz-Signature=00"
+        assert fetch(signed, method).status_code == 404
+
+
+def test_the_keys_of_the_app_open_nothing_by_the_name_that_browsers_use(server):
+    import boto3
+    from botocore.exceptions import ClientError
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.storage,
+        aws_access_key_id=server.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=server.env["AWS_SECRET_ACCESS_KEY"],
+        region_name="us-east-1",
+    )
+    for forbidden in (
+        lambda: client.list_objects_v2(Bucket="s3tasks"),
+        lambda: client.get_object(Bucket="s3tasks", Key="marker"),
+        lambda: client.put_object(Bucket="s3tasks", Key=f"files/{KEY}", Body=b"1"),
+        lambda: client.delete_objects(Bucket="s3tasks", Delete={"Objects": [{"Key": "marker"}]}),
+    ):
+        with pytest.raises(ClientError, match="404|Not Found"):
+            forbidden()
 
 
 def test_a_browser_may_send_from_the_site_and_from_nowhere_else(server):
@@ -307,7 +392,7 @@ def test_each_container_has_its_limits_and_no_privileges(server):
         assert not host["Privileged"], name
         assert "no-new-privileges:true" in host["SecurityOpt"], name
         assert 0 < host["PidsLimit"] <= 256, name
-        assert 0 < host["Memory"] <= 2**30, name
+        assert 0 < host["Memory"] <= 2**31, name
         assert container["Config"]["User"].split(":")[0] not in ("", "0", "root"), name
         assert host["LogConfig"]["Type"] == "local", name
     assert {c["HostConfig"]["RestartPolicy"]["Name"] for c in server.lasting().values()} == {
@@ -319,8 +404,81 @@ def test_nothing_of_the_checkout_is_in_the_app(server):
     for container in server.containers():
         service = container["Config"]["Labels"]["com.docker.compose.service"]
         bound = [mount["Source"] for mount in container["Mounts"] if mount["Type"] == "bind"]
-        assert not bound or service in ("postgres", "minio-bootstrap"), service
+        assert not bound or service in ("postgres", "redis", "minio-bootstrap"), service
         assert "RELOAD=1" not in container["Config"]["Env"]
+
+
+@pytest.mark.parametrize(
+    ("service", "others"),
+    [
+        ("flower", {"postgres", "minio"}),
+        ("caddy", {"postgres", "redis"}),
+        ("minio", {"postgres", "redis", "flower"}),
+        ("postgres", {"redis", "minio", "flower", "caddy"}),
+        ("redis", {"postgres", "minio", "caddy"}),  # Flower asks it, in a network of both
+    ],
+)
+def test_a_container_reaches_only_what_it_has_to_do_with(server, service, others):
+    ports = {"postgres": 5432, "redis": 6379, "minio": 9000, "flower": 5555, "caddy": server.https}
+    containers = {
+        c["Config"]["Labels"]["com.docker.compose.service"]: c for c in server.lasting().values()
+    }
+    asked = []
+    for other in others:
+        networks = containers[other]["NetworkSettings"]["Networks"].values()
+        # By name and by number.
+        names = [other, *(network["IPAddress"] for network in networks)]
+        asked += [(name, ports[other]) for name in names]
+    inside = ["--network", f"container:{containers[service]['Name'].strip('/')}"]
+    image = f"{server.project}-app"
+    reached = server.run("docker", "run", "--rm", *inside, image, "python", "-c", KNOCK, str(asked))
+    assert reached == ""
+
+
+def test_whom_it_has_to_do_with_it_reaches(server):
+    (web,) = [name for name in server.lasting() if name.endswith("-web-1")]
+    asked = [("postgres", 5432), ("redis", 6379), ("minio", 9000), ("flower", 5555)]
+    inside = ["--network", f"container:{web.strip('/')}"]
+    image = f"{server.project}-app"
+    reached = server.run("docker", "run", "--rm", *inside, image, "python", "-c", KNOCK, str(asked))
+    assert reached.split() == ["postgres", "redis", "minio", "flower"]
+
+
+def test_a_container_is_told_no_secret_that_is_not_its_own(server):
+    own = {
+        "minio-bootstrap": {"AWS_SECRET_ACCESS_KEY", "MINIO_ROOT_PASSWORD"},
+        "minio": {"MINIO_ROOT_PASSWORD"},
+        "postgres": {"POSTGRES_PASSWORD"},
+        "redis": {"REDIS_PASSWORD"},
+        "flower": {"REDIS_PASSWORD", "FLOWER_BASIC_AUTH"},
+        "caddy": set(),
+        "app": {"SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "AWS_SECRET_ACCESS_KEY"},
+    }
+    secrets = {name: server.env[name] for name in set().union(*own.values())}
+    for container in server.containers():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        told = "\n".join(container["Config"]["Env"])
+        found = {name for name, value in secrets.items() if value in told}
+        assert found == own.get(service, own["app"]), service
+
+
+def test_no_secret_stands_in_a_command_or_a_log(server):
+    secrets = {
+        server.env[n] for n in ("REDIS_PASSWORD", "POSTGRES_PASSWORD", "MINIO_ROOT_PASSWORD")
+    }
+    for container in server.containers():
+        command = json.dumps([container["Path"], container["Args"]])
+        assert not [secret for secret in secrets if secret in command], container["Name"]
+    for service in sorted(LASTING):
+        look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+        said = server.compose("exec", "-T", service, "sh", "-c", f"{look} 2>/dev/null || true")
+        said += "\n".join(server.logs(service))
+        assert not [secret for secret in secrets if secret in said], service
+
+
+def test_redis_answers_nobody_without_its_password(server):
+    ask = ["exec", "-T", "redis", "env", "-u", "REDISCLI_AUTH", "redis-cli", "keys", "*"]
+    assert "NOAUTH" in server.compose(*ask)
 
 
 @pytest.mark.parametrize("service", sorted(LASTING))

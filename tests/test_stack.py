@@ -2,7 +2,11 @@
 
 import datetime
 import io
+import select
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import requests
 from PIL import Image
@@ -200,13 +204,95 @@ def test_the_app_has_no_more_rights_than_its_policy_gives(stack):
     from botocore.exceptions import ClientError
 
     client = stack.s3()
+    marker = {"Bucket": "s3tasks", "Key": "marker"}
     for forbidden in (
         lambda: client.list_buckets() and client.delete_bucket(Bucket="s3tasks"),
         lambda: client.create_bucket(Bucket="another"),
         lambda: client.put_bucket_policy(Bucket="s3tasks", Policy="{}"),
+        lambda: client.put_object(Bucket="s3tasks", Key="elsewhere/a", Body=b"1"),
+        lambda: client.put_object(Bucket="s3tasks", Key="files", Body=b"1"),
+        lambda: client.copy_object(Bucket="s3tasks", Key="marker2", CopySource=marker),
+        lambda: client.create_multipart_upload(Bucket="s3tasks", Key="elsewhere/a"),
+        lambda: client.delete_object(**marker),
     ):
         with pytest.raises(ClientError, match=r"AccessDenied|Access Denied"):
             forbidden()
+
+
+def test_the_app_can_make_itself_no_keys_that_outlive_its_own(stack):
+    import boto3
+    import pytest
+    from botocore.exceptions import ClientError
+    from minio import MinioAdmin
+    from minio.credentials import StaticProvider
+    from minio.error import MinioAdminException
+
+    key, secret = stack.env["AWS_ACCESS_KEY_ID"], stack.env["AWS_SECRET_ACCESS_KEY"]
+    place = stack.storage.partition("://")[2]
+    admin = MinioAdmin(endpoint=place, credentials=StaticProvider(key, secret), secure=False)
+    for forbidden in (
+        lambda: admin.add_service_account(access_key="mine12345", secret_key="mine12345"),
+        lambda: admin.user_add(key, "another-secret"),
+        lambda: admin.user_list(),
+    ):
+        with pytest.raises(MinioAdminException, match="AccessDenied"):
+            forbidden()
+
+    # Temporary ones MinIO gives to anybody; these open nothing.
+    signed = {"aws_access_key_id": key, "aws_secret_access_key": secret}
+    sts = boto3.client("sts", endpoint_url=stack.storage, region_name="us-east-1", **signed)
+    given = sts.assume_role(RoleArn="arn:aws:iam::0:role/any", RoleSessionName="it")["Credentials"]
+    temporary = boto3.client(
+        "s3",
+        endpoint_url=stack.storage,
+        region_name="us-east-1",
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["SessionToken"],
+    )
+    for forbidden in (
+        lambda: temporary.list_objects_v2(Bucket="s3tasks"),
+        lambda: temporary.get_object(Bucket="s3tasks", Key="marker"),
+        lambda: temporary.put_object(Bucket="s3tasks", Key="marker", Body=b"1"),
+        lambda: temporary.put_object(Bucket="s3tasks", Key="files/a", Body=b"1"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            forbidden()
+
+
+def test_hundreds_of_slow_uploads_close_storage_for_nobody(stack):
+    head = (
+        "POST /s3tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+    )
+    place = ("127.0.0.1", stack.ports["MINIO_PORT"])
+    with ExitStack() as lines:
+        slow = [lines.enter_context(socket.create_connection(place)) for _ in range(400)]
+        for line in slow:
+            line.sendall(head.encode())
+        start = time.monotonic()
+        # MinIO lets a request wait for 10 s before it refuses it.
+        while time.monotonic() < start + 12:
+            visitor = Visitor(stack.page)
+            visitor.upload_file("a.txt", b"honest")
+            link = visitor.links("/files/")[0]
+            assert requests.get(link, timeout=5).content == b"honest"
+            assert requests.get(f"{stack.page}/readyz", timeout=5).status_code == 200
+            for line in slow:
+                line.sendall(b".")
+        refused, _, _ = select.select(slow, [], [], 0)
+    assert refused == []
+
+
+def test_redis_asks_for_its_password_and_shows_it_to_no_process_list(stack):
+    ask = ["exec", "-T", "redis", "env", "-u", "REDISCLI_AUTH", "redis-cli", "keys", "*"]
+    assert "NOAUTH" in stack.compose(*ask)
+    look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    said = stack.compose("exec", "-T", "redis", "sh", "-c", look)
+    assert "redis-server" in said
+    for service in ("redis", "flower", "web", "worker", "beat"):
+        said += stack.compose("logs", service)
+    assert stack.env["REDIS_PASSWORD"] not in said
 
 
 def test_what_postgres_says_of_an_error_holds_no_value(stack):

@@ -26,6 +26,19 @@ POLICY_NAME = "s3tasks"
 PREFIXES = ("incoming/", "images/", "thumbs/", "files/")
 MARKER_KEY = "marker"
 DAY = 24 * 60 * 60  # seconds
+# Every user of MinIO's may make itself service accounts, another password and temporary keys, which
+# a change of its secret does not end. The first two are a matter of policy; the third is not, so
+# that such keys, and service accounts of former days, get nothing:
+# https://github.com/minio/minio/blob/7aac2a2c5b7c/cmd/bucket-policy.go (principaltype)
+FORBIDDEN = [
+    {"Effect": "Deny", "Action": ["admin:*"]},
+    {
+        "Effect": "Deny",
+        "Action": ["s3:*"],
+        "Resource": ["arn:aws:s3:::*"],
+        "Condition": {"StringEquals": {"aws:principaltype": ["AssumedRole"]}},
+    },
+]
 
 
 def make_bucket(client: Minio, bucket: str) -> None:
@@ -90,6 +103,7 @@ def main(policy_file: str) -> None:
     set_lifecycle(client, bucket, longest_life=longest_life)
     write_marker(client, bucket)
     policy = json.loads(Path(policy_file).read_text().replace("BUCKET", bucket))
+    policy["Statement"] += FORBIDDEN
     set_app_user(
         admin,
         policy,
