@@ -21,10 +21,12 @@ from django.views.decorators.csrf import csrf_exempt
 
 from api.problems import line, line_of
 from s3tasks.body import CHUNK_BYTES, Body, body_of
+from uploads import lifecycle
 from uploads.errors import UploadError
 from uploads.storage import LocalDisk, storage
 
 FORM_BYTES = 64 * 1024  # what a form may weigh beside its file
+NO_TICKET = "This ticket has run out, or it was never given."
 UNKNOWN_LENGTH = 2**63  # the parser takes a length of 0 for an empty body
 # These bytes are a stranger's and this is the app's own origin: no script, no sniffing.
 HARMLESS = {
@@ -79,8 +81,8 @@ class LocalStorage(View):
     def post(self, request: HttpRequest, signed: str) -> HttpResponse:
         """Store what a ticket is for, and exactly that: 204, as S3 answers."""
         ticket = local_disk().open_ticket(signed)
-        if ticket is None:
-            return line(403, "This ticket has run out, or it was never given.")
+        if ticket is None or not lifecycle.awaits_bytes(ticket[0]):
+            return line(403, NO_TICKET)
         key, size_bytes = ticket
         body = body_of(request)
         arrival = Arrival(local_disk(), key, size_bytes, body)
@@ -95,6 +97,8 @@ class LocalStorage(View):
             return line(400, "The form could not be read to its end.")
         finally:
             arrived = arrival.finish()
+        if not arrived and not lifecycle.awaits_bytes(key):
+            return line(403, NO_TICKET)
         if not arrived:
             return line(400, f"{arrival.size_bytes} bytes were sent, {size_bytes} were announced.")
         return HttpResponse(status=204)
@@ -137,6 +141,8 @@ class Arrival(FileUploadHandler):
     def finish(self) -> bool:
         """Keep the file where it is what was announced, and forget it otherwise; which it was."""
         fits = self.complete and self.size_bytes == self.announced_bytes and not self.body.was_cut
+        # Still: the upload may have gone, or been completed, while they came.
+        fits = fits and lifecycle.awaits_bytes(self.key)
         if fits:
             self.disk.join_parts(self.key, self.parts, [])
         elif self.parts:

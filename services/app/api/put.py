@@ -19,7 +19,7 @@ from uploads import lifecycle
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion
 from uploads.outage import database_answering
-from uploads.rate import check_rate
+from uploads.rate import check_rate, source_of
 from uploads.streams import receive_stream
 
 
@@ -44,11 +44,12 @@ class WholeBody:
 def put_file(request: HttpRequest, filename: str) -> HttpResponse:
     """The link of a file that belongs to nobody, and in `X-Url-Delete` what deletes it."""
     body = body_of(request)
+    address = request.META.get("REMOTE_ADDR", "")
     if fault := fault_of_range(request):
         body.drain()
         return line(400, fault)
     try:
-        check_rate(request.META.get("REMOTE_ADDR", ""))
+        check_rate(address)
         with database_answering():
             upload = receive_stream(
                 owner=uuid.uuid4(),
@@ -56,6 +57,7 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
                 source=WholeBody(body),
                 size_bytes=body.length,
                 ttl=ttl_of(request),
+                address=source_of(address),
             )
     except UploadError as error:
         body.drain()

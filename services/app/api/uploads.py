@@ -10,7 +10,7 @@ from ninja import Body, Router, Status
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
 from s3tasks import visitor
-from uploads import lifecycle
+from uploads import lifecycle, quotas
 from uploads.errors import UploadNotFound
 from uploads.links import pictures
 from uploads.models import Kind, State, Upload
@@ -104,7 +104,7 @@ def delete_upload(request: Request, upload_id: uuid.UUID) -> Status[None]:
 
 def owner_of(request: Request) -> uuid.UUID:
     """Whose set the request is about."""
-    return lifecycle.owner_for(request.auth)
+    return quotas.owner_for(request.auth)
 
 
 def mine(request: Request, upload_id: uuid.UUID) -> Upload:

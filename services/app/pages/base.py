@@ -9,7 +9,7 @@ from django.views import View
 
 from pages import errors
 from s3tasks import visitor
-from uploads import lifecycle
+from uploads import quotas
 from uploads.errors import UploadError
 
 
@@ -43,7 +43,7 @@ class VisitorView(PageView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The answer, with the visitor's cookie."""
         who = visitor.recognise(request)
-        self.owner = lifecycle.owner_for(who)
+        self.owner = quotas.owner_for(who)
         response = super().dispatch(request, *args, **kwargs)
         visitor.remember(request, response, who)
         return response

@@ -21,7 +21,7 @@ from uploads.errors import UploadError, UploadNotFound
 from uploads.links import find_shared, follow_link
 from uploads.models import Kind, State, Upload
 from uploads.presence import page_check
-from uploads.rate import check_rate
+from uploads.rate import check_rate, source_of
 from uploads.storage import Method
 
 # The names of their addresses.
@@ -46,8 +46,9 @@ class UploadsPage(VisitorView):
             return self.show(form, status=422)
         received = 0
         try:
+            address = request.META["REMOTE_ADDR"]
             # The first was counted before the form was read.
-            check_rate(request.META["REMOTE_ADDR"], len(form.arrived) - 1)
+            check_rate(address, len(form.arrived) - 1)
             for file in form.arrived:
                 lifecycle.receive_upload(
                     owner=self.owner,
@@ -57,6 +58,7 @@ class UploadsPage(VisitorView):
                     size_bytes=file.size_bytes,
                     name=form.cleaned_data[form.called],
                     ttl=form.cleaned_data["ttl"],
+                    address=source_of(address),
                 )
                 received += 1
         except UploadError as error:

@@ -47,3 +47,26 @@ def fetch(url: str, method: str = "GET"):
         answer = Client().generic(method, url)
         answer.body = answer.getvalue()
     return answer
+
+
+def purge_when_tickets_are_over() -> None:
+    """Purge until the queue is empty, also of what a ticket could still write."""
+    from uploads import sweeps
+    from uploads.models import PurgeKey
+
+    while last := PurgeKey.objects.order_by("until", "not_before").last():
+        sweeps.purge(now=max(filter(None, [last.until, last.not_before])))
+
+
+def counts_every_byte() -> bool:
+    """Whether the usage row is what rows and queued keys hold."""
+    from django.db.models import Sum
+
+    from uploads.models import Installation, PurgeKey, State, Upload
+
+    held = [
+        Upload.objects.exclude(state=State.REJECTED).aggregate(sum=Sum("size_bytes")),
+        Upload.objects.aggregate(sum=Sum("incoming_bytes")),
+        PurgeKey.objects.aggregate(sum=Sum("size_bytes")),
+    ]
+    return Installation.objects.get().used_bytes == sum(found["sum"] or 0 for found in held)

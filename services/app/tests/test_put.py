@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from samples import keys
-from uploads import lifecycle, streams, sweeps
+from uploads import lifecycle, quotas, streams, sweeps
 from uploads.errors import StorageUnavailable
 from uploads.models import Installation, PurgeKey, Upload
 
@@ -238,7 +238,7 @@ class TestKilled:
 
     def test_a_slow_one_is_left_alone_while_its_parts_come(self, store, curl):
         upload = lifecycle.claim_upload(
-            owner=lifecycle.BOARD, kind="file", filename="a", size_bytes=10
+            owner=quotas.BOARD, kind="file", filename="a", size_bytes=10
         )
         parts = store.begin_parts(upload.incoming_key, content_type="text/plain")
         streams.remember_parts(upload.id, parts)

@@ -70,7 +70,9 @@ def pair(*, take: bool = False) -> uuid.UUID:
 
     A database without a marker adopts that of a bucket without uploads, and draws its own
     otherwise. A bucket without a marker gets one only while it holds no uploads. `take` makes the
-    bucket this installation's whatever it holds: what has no row here is then removed.
+    bucket this installation's whatever it holds, and is its operator's consent to what reconcile
+    refuses otherwise: what has no row here, and what has no object there, is then removed, however
+    much that is.
     Raises BucketMismatch or StorageUnavailable.
     """
     row = Installation.objects.get()
@@ -87,6 +89,9 @@ def pair(*, take: bool = False) -> uuid.UUID:
         body = io.BytesIO(str(row.marker).encode())
         storage().put(MARKER_KEY, body, content_type="text/plain")
     check_ours()
+    if take:
+        row.removal_agreed = True
+        row.save(update_fields=["removal_agreed"])
     return row.marker
 
 

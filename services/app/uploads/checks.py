@@ -5,20 +5,20 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 
-from uploads.lifecycle import UNSENT_PERCENT
+from uploads.quotas import SENDER_UNSENT
 
 
 @register()
 def check_largest_file_fits_a_share(**_: Any) -> list[CheckMessage]:
     """A ticket for the largest file must fit into what one address may claim unsent."""
-    share = settings.MAX_TOTAL_BYTES * UNSENT_PERCENT // 100
+    share = settings.MAX_TOTAL_BYTES * SENDER_UNSENT // 100
     largest = max(settings.MAX_FILE_BYTES, settings.MAX_IMAGE_BYTES)
     if largest <= share:
         return []
     return [
         Warning(
             f"Browsers can't upload the largest files: {largest} bytes are more than the {share}"
-            f" that one address may announce, {UNSENT_PERCENT} % of MAX_TOTAL_BYTES.",
+            f" that one address may announce, {SENDER_UNSENT} % of MAX_TOTAL_BYTES.",
             hint="Raise MAX_TOTAL_BYTES, or lower MAX_FILE_BYTES. `curl -T` is not affected.",
             id="uploads.W001",
         )

@@ -9,18 +9,20 @@ import shutil
 import tempfile
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Sum
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import F
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
+from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 
 from uploads import images, limits
 from uploads.errors import (
@@ -29,14 +31,16 @@ from uploads.errors import (
     ImageRejected,
     InvalidUpload,
     NotItsTurn,
-    QuotaExceeded,
+    StillChecking,
     UploadError,
     UploadNotFound,
 )
-from uploads.models import Installation, Kind, Moment, Refusal, State, Upload
-from uploads.storage import Ticket, storage
+from uploads.models import Installation, Kind, Refusal, State, Upload
+from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
+from uploads.storage import StoredObject, Ticket, storage
 
 TICKET_LIFE = timedelta(minutes=5)
+FILE_TYPE = "application/octet-stream"  # of all files: what they are is nobody's to say
 SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
 RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of an image is told again
 # The worker is killed at the hard time limit of its task, which ends before the lease does. A
@@ -46,17 +50,10 @@ IMAGE_FOLDER = "s3tasks-image-"  # in which an attempt works
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
 TURN_AFTER = timedelta(seconds=2)  # when an image that did not get its turn is tried again
-UNSENT_PERCENT = 5  # of MAX_TOTAL_BYTES; what one address may claim without sending it
 KILLED_THE_WORKER = gettext_noop("It could not be processed: it stopped the worker three times.")
-BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
 
 
 # --- Arriving ------------------------------------------------------------------------------------
-
-
-def owner_for(visitor: uuid.UUID) -> uuid.UUID:
-    """Whose set a visitor's uploads belong to: their own, or the shared board's."""
-    return BOARD if settings.SHARED_BOARD else visitor
 
 
 def claim_upload(
@@ -68,33 +65,40 @@ def claim_upload(
     name: str = "",
     ttl: int | None = None,
     address: str | None = None,
+    by_ticket: bool = False,
 ) -> Upload:
     """A pending row, counted against the quotas, written before any byte is stored.
 
-    `ttl` in seconds; UPLOAD_TTL where None. `address`: whose share of what is claimed without being
-    sent it counts against. Raises InvalidUpload or QuotaExceeded.
+    `ttl` in seconds; UPLOAD_TTL where None. `address`: in whose share it counts. `by_ticket`: the
+    bytes come past the app, if they come. Raises InvalidUpload or QuotaExceeded.
     """
     limits.check_size(kind, size_bytes)
     filename = limits.check_filename(filename)
     name = limits.check_name(name)
     life = limits.check_ttl(ttl)
-    patience = TICKET_LIFE + timedelta(seconds=size_bytes / SLOWEST_LINE)
+    sender = sender_of(address)
+    deadline = Now() + TICKET_LIFE + timedelta(seconds=size_bytes / SLOWEST_LINE)
+    # What arrives under `incoming/` is there beside what is made of it.
+    incoming_bytes = size_bytes if kind == Kind.IMAGE or by_ticket else 0
     with transaction.atomic():
         lock_owner(owner)
-        check_visitor_quota(owner)
-        if address is not None:
-            check_address_quota(address, size_bytes)
-        reserve_bytes(size_bytes)
-        return Upload.objects.create(
+        check_visitor_quota(owner, sender)
+        reserve_bytes(size_bytes + incoming_bytes)
+        check_shares(sender=sender, size_bytes=size_bytes, unsent=by_ticket)
+        upload = Upload.objects.create(
             owner=owner,
             kind=kind,
             filename=filename,
             size_bytes=size_bytes,
             name=name,
             ttl=life,
-            deadline=Now() + patience,
-            address=address,
+            deadline=deadline,
+            sender=sender,
+            ticket_until=deadline if by_ticket else None,
+            incoming_bytes=incoming_bytes,
         )
+        upload.refresh_from_db()  # the times, by Postgres's clock
+    return upload
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ def claim_with_ticket(
         name=name,
         ttl=ttl,
         address=address,
+        by_ticket=True,
     )
     if kind == Kind.FILE or content_type not in limits.IMAGE_TYPES:
         content_type = "application/octet-stream"
@@ -138,7 +143,6 @@ def claim_with_ticket(
         content_type=content_type,
         seconds=int(TICKET_LIFE.total_seconds()),
     )
-    upload.refresh_from_db()
     return Claimed(upload, ticket, upload.created_at + TICKET_LIFE)
 
 
@@ -151,28 +155,62 @@ def receive_upload(
     size_bytes: int,
     name: str = "",
     ttl: int | None = None,
+    address: str | None = None,
 ) -> Upload:
     """An upload whose bytes come through the app: claimed, stored, completed.
 
-    Raises UploadError, after which nothing of it stays. A process that dies in the middle leaves a
-    pending row, whose deadline discards it.
+    `address`: in whose share it counts. Raises UploadError, after which nothing of it stays. A
+    process that dies in the middle leaves a pending row, whose deadline discards it.
     """
     upload = claim_upload(
-        owner=owner, kind=kind, filename=filename, size_bytes=size_bytes, name=name, ttl=ttl
+        owner=owner,
+        kind=kind,
+        filename=filename,
+        size_bytes=size_bytes,
+        name=name,
+        ttl=ttl,
+        address=address,
     )
     try:
         storage().put(upload.incoming_key, content, content_type="application/octet-stream")
         return complete_upload(upload_id=upload.id, owner=owner)
     except UploadError:
-        discard_uploads(ids=[upload.id])
+        drop_upload(upload)
         raise
+
+
+def drop_upload(upload: Upload) -> None:
+    """Discard what did not come to its end; what is no longer pending, somebody else completed.
+
+    Where the row went meanwhile, its keys are queued once more: something may have been stored
+    after they were deleted.
+    """
+    with transaction.atomic():
+        lock_owner(upload.owner)
+        row = lock_upload(upload.id)
+        if row is None:
+            queue_keys(upload, counted=False)
+        elif row.state == State.PENDING:
+            discard_uploads(ids=[row.id])
+
+
+def awaits_bytes(key: str) -> bool:
+    """Whether an upload is pending whose bytes arrive under the key."""
+    try:
+        upload_id = uuid.UUID(key.partition("/")[2])
+    except ValueError:
+        return False
+    upload = Upload.objects.filter(id=upload_id, state=State.PENDING).first()
+    return upload is not None and upload.incoming_key == key
 
 
 def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     """The upload, `checking` or `ready`, as storage shows its bytes to be; repeated: the same.
 
-    Two requests to storage. Raises UploadNotFound, BytesMissing where nothing has arrived, or
-    InvalidUpload, after which the upload is discarded; repeated: the same.
+    Two requests to storage. While they last, anybody else may complete, discard or expire it, and
+    the worker delete what arrived: what they showed counts only for a row that is still pending.
+    Raises UploadNotFound, BytesMissing where nothing has arrived, or InvalidUpload, after which the
+    upload is discarded; repeated: the same.
     """
     upload = Upload.objects.known().filter(id=upload_id, owner=owner).first()
     if upload is None:
@@ -181,56 +219,126 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     if upload.state != State.PENDING:
         return upload
     try:
-        content_type = look_at_bytes(upload)
-    except InvalidUpload as error:
-        refuse_upload(upload, error.sentence)
-        raise
-    with transaction.atomic():
-        lock_owner(owner)
-        upload = lock_upload(upload_id)
-        if upload is None:
-            check_not_refused(upload_id, owner)
-            raise UploadNotFound(_("The upload took too long and was discarded."))
-        if upload.state == State.PENDING:
-            upload.content_type = content_type
-            upload.deadline = upload.address = None
-            upload.multipart_id = ""
-            upload.expires_at = Now() + upload.ttl
-            upload.state = State.READY
-            if upload.kind == Kind.IMAGE:
-                upload.state = State.CHECKING
-                upload.lease_until = Now() + RETELL_AFTER
-            upload.save()
-    upload.refresh_from_db()
-    return upload
+        stored, content_type = look_at_bytes(upload)
+        if upload.incoming_key == upload.served_key or upload.kind == Kind.IMAGE:
+            return settle(upload, content_type)
+        with alone_with(upload):
+            copy_bytes(upload, stored)
+            return settle(upload, content_type)
+    except (BytesMissing, InvalidUpload) as error:
+        return refuse(upload, error)
 
 
-def look_at_bytes(upload: Upload) -> str:
-    """The content type of what has been stored, whose size must be the one claimed.
+def look_at_bytes(upload: Upload) -> tuple[StoredObject, str]:
+    """What has been stored, whose size must be the one claimed, and its content type.
 
     Raises BytesMissing or InvalidUpload.
     """
     stored = storage().head(upload.incoming_key)
     if stored is None:
-        raise BytesMissing(_("The bytes of this upload have not arrived."))
+        raise bytes_missing()
     if stored.size_bytes != upload.size_bytes:
         raise InvalidUpload(
             _("%(arrived)d bytes arrived, %(announced)d were announced.")
             % {"arrived": stored.size_bytes, "announced": upload.size_bytes}
         )
     if upload.kind == Kind.FILE:
-        return "application/octet-stream"
+        return stored, FILE_TYPE
     head = storage().read(upload.incoming_key, images.HEAD_BYTES)
-    return limits.check_image_head(head or b"")
+    if head is None:
+        raise bytes_missing()
+    return stored, limits.check_image_head(head)
 
 
-def refuse_upload(upload: Upload, sentence: str) -> None:
-    """Discard it, and remember why, for a client whose line was cut before it heard."""
+def copy_bytes(upload: Upload, stored: StoredObject) -> None:
+    """Have storage copy a file that came by a ticket to where its link leads, which no address
+    that a client holds can write. Raises BytesMissing where it is not what was looked at."""
+    if not Upload.objects.filter(id=upload.id, state=State.PENDING).exists():
+        return  # what is served is not written again
+    copied = storage().copy(
+        upload.incoming_key, upload.served_key, etag=stored.etag, content_type=FILE_TYPE
+    )
+    if not copied:
+        raise bytes_missing()
+
+
+@contextmanager
+def alone_with(upload: Upload) -> Iterator[None]:
+    """Nobody else copies this upload's bytes until the block ends: a copy that ends late must not
+    come after the one that is served. Raises StillChecking where somebody else is long at it.
+
+    A lock of this database session, which ends with it, and of no row.
+    """
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute("SELECT pg_advisory_lock(3, hashtext(%s))", [str(upload.id)])
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable):  # after `lock_timeout`
+                raise
+            raise StillChecking(_("This upload is being completed.")) from error
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(3, hashtext(%s))", [str(upload.id)])
+
+
+def settle(upload: Upload, content_type: str) -> Upload:
+    """The upload in its next state; as it is, where it is no longer pending.
+
+    Raises what was said of one that was refused, or UploadNotFound.
+    """
     with transaction.atomic():
-        until = Now() + upload.ttl
-        refusal = Refusal(id=upload.id, owner=upload.owner, sentence=sentence, until=until)
-        Refusal.objects.bulk_create([refusal], ignore_conflicts=True)
-        discard_uploads(ids=[upload.id])
+        lock_owner(upload.owner)
+        row = lock_upload(upload.id)
+        if row is None:
+            queue_keys(upload, counted=False)  # with what may have been copied since it went
+        elif row.state == State.PENDING:
+            if row.kind == Kind.IMAGE:
+                row.state = State.CHECKING
+                row.lease_until = Now() + RETELL_AFTER
+            else:
+                row.state = State.READY
+                release_incoming(row)
+            row.content_type = content_type
+            row.deadline = None
+            row.multipart_id = ""
+            row.expires_at = Now() + row.ttl
+            row.save()
+            row.refresh_from_db()
+    return row or raise_gone(upload)
+
+
+def refuse(upload: Upload, error: BytesMissing | InvalidUpload) -> Upload:
+    """Raise the error where the upload is still pending; the upload where it no longer is.
+
+    What is refused is discarded, and remembered why, for a client whose line was cut before it
+    heard.
+    """
+    with transaction.atomic():
+        lock_owner(upload.owner)
+        row = lock_upload(upload.id)
+        if row is not None and row.state == State.PENDING and isinstance(error, InvalidUpload):
+            until = Now() + row.ttl
+            refusal = Refusal(id=row.id, owner=row.owner, sentence=error.sentence, until=until)
+            Refusal.objects.bulk_create([refusal], ignore_conflicts=True)
+            discard_uploads(ids=[row.id])
+    if row is None:
+        raise_gone(upload)
+    if row.state == State.PENDING:
+        raise error
+    return row
+
+
+def raise_gone(upload: Upload) -> NoReturn:
+    """Raise what was said of an upload that was refused, or that it was discarded."""
+    check_not_refused(upload.id, upload.owner)
+    raise UploadNotFound(_("The upload took too long and was discarded."))
+
+
+def bytes_missing() -> BytesMissing:
+    """What is said where there is nothing, or no longer what was looked at."""
+    return BytesMissing(_("The bytes of this upload have not arrived."))
 
 
 def check_not_refused(upload_id: uuid.UUID, owner: uuid.UUID) -> None:
@@ -378,7 +486,6 @@ def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
 
     What this run stored is then the other run's, or has no row: its keys are queued.
     """
-    incoming_bytes = upload.size_bytes
     size_bytes = safe.image.stat().st_size
     with transaction.atomic():
         lock_owner(upload.owner)
@@ -388,12 +495,12 @@ def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
             return None
         if row.state != State.CHECKING or row.lease != upload.lease:
             return None
+        Installation.objects.update(used_bytes=F("used_bytes") + size_bytes - row.size_bytes)
         row.state = State.READY
         row.size_bytes = size_bytes
         row.content_type = safe.content_type
         row.lease = row.lease_until = None
-        queue_key(upload.incoming_key, size_bytes=incoming_bytes)
-        Installation.objects.update(used_bytes=F("used_bytes") + size_bytes)
+        release_incoming(row)
         row.save()  # the signal discards what this image pushes out
     return State.READY
 
@@ -408,10 +515,11 @@ def reject_image(upload: Upload, reason: str) -> State | None:
         row = lock_upload(upload.id)
         if row is None or row.state != State.CHECKING or row.lease != upload.lease:
             return None
+        queue_keys(row, counted=True)
+        row.incoming_bytes = 0
         row.state = State.REJECTED
         row.reason = reason[: Upload._meta.get_field("reason").max_length]
         row.lease = row.lease_until = None
-        queue_keys(row, counted=True)
         row.save()
     return State.REJECTED
 
@@ -452,21 +560,38 @@ def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
         return discard_uploads(ids=list(mine))
 
 
-# Which keys an upload may have, and which of them gives its bytes back to the total quota. A
-# rejected image's were given back with the keys that its rejection queued.
-QUEUE_KEYS = """
-    INSERT INTO uploads_purgekey (key, size_bytes, multipart_id, not_before, attempts)
-    SELECT prefix || '/' || gone.id,
-           CASE WHEN counts AND gone.state <> 'rejected' THEN gone.size_bytes ELSE 0 END,
-           CASE WHEN counts THEN gone.multipart_id ELSE '' END,
-           statement_timestamp(), 0
-      FROM gone
-      JOIN (VALUES ('file', 'files', true), ('image', 'images', true),
-                   ('image', 'incoming', false), ('image', 'thumbs', false)
-           ) AS home (kind, prefix, counts) USING (kind)
-     ORDER BY 1
-        ON CONFLICT (key) DO NOTHING
+# Where a key is queued already, both have their bytes, and what was stored since is deleted too.
+QUEUED_AGAIN = """
+        ON CONFLICT (key) DO UPDATE
+       SET size_bytes = queued.size_bytes + excluded.size_bytes,
+           multipart_id = coalesce(nullif(excluded.multipart_id, ''), queued.multipart_id),
+           not_before = excluded.not_before,
+           until = greatest(queued.until, excluded.until),
+           sender = coalesce(nullif(excluded.sender, ''), queued.sender),
+           unsent = queued.unsent OR excluded.unsent
 """
+# Which keys an upload may have, and what the deletion of each gives back to the total quota. Of a
+# rejected image they were queued when it was rejected.
+QUEUE_KEYS = f"""
+    INSERT INTO uploads_purgekey AS queued
+           (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
+    SELECT prefix || '/' || gone.id,
+           CASE WHEN prefix = 'incoming' THEN gone.incoming_bytes
+                WHEN serves AND gone.state <> 'rejected' THEN gone.size_bytes ELSE 0 END,
+           CASE WHEN serves THEN gone.multipart_id ELSE '' END,
+           statement_timestamp(), 0,
+           CASE WHEN prefix = 'incoming' THEN gone.ticket_until END,
+           gone.sender,
+           prefix = 'incoming' AND gone.state = 'pending' AND gone.ticket_until IS NOT NULL
+      FROM gone
+      JOIN (VALUES ('file', 'files', true), ('file', 'incoming', false),
+                   ('image', 'images', true), ('image', 'incoming', false),
+                   ('image', 'thumbs', false)
+           ) AS home (kind, prefix, serves) USING (kind)
+     WHERE prefix <> 'incoming' OR gone.kind = 'image' OR gone.ticket_until IS NOT NULL
+     ORDER BY 1
+    {QUEUED_AGAIN}
+"""  # noqa: S608  our own words
 
 
 def discard_uploads(*, ids: list[uuid.UUID]) -> int:
@@ -481,7 +606,8 @@ def discard_uploads(*, ids: list[uuid.UUID]) -> int:
             f"""
             WITH gone AS (
                 DELETE FROM uploads_upload WHERE id = ANY(%s)
-                RETURNING id, kind, state, size_bytes, multipart_id
+                RETURNING id, kind, state, size_bytes, multipart_id, incoming_bytes,
+                          ticket_until, sender
             ), queued AS ({QUEUE_KEYS})
             SELECT count(*) FROM gone
             """,  # noqa: S608  our own words
@@ -495,80 +621,47 @@ def queue_keys(upload: Upload, *, counted: bool) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH gone (id, kind, state, size_bytes, multipart_id)
-                AS (VALUES (%s::uuid, %s, %s, %s::bigint, %s))
+            WITH gone (id, kind, state, size_bytes, multipart_id, incoming_bytes, ticket_until,
+                       sender)
+                AS (VALUES (%s::uuid, %s, %s, %s::bigint, %s, %s::bigint, %s::timestamptz, %s))
             {QUEUE_KEYS}
             """,  # noqa: S608  our own words
             [
                 upload.id,
                 upload.kind,
-                "" if counted else State.REJECTED,
+                upload.state if counted else State.REJECTED,
                 upload.size_bytes,
                 upload.multipart_id,
+                upload.incoming_bytes if counted else 0,
+                upload.ticket_until,
+                upload.sender,
             ],
         )
 
 
-def queue_key(key: str, *, size_bytes: int) -> None:
-    """Queue one key, whose deletion gives `size_bytes` back to the total quota."""
+def release_incoming(upload: Upload) -> None:
+    """Queue its incoming key, and the bytes that are reserved for it: what arrived is no longer
+    needed. Until its ticket is over, more may."""
+    if upload.incoming_key != upload.served_key:
+        queue_key(upload.incoming_key, size_bytes=upload.incoming_bytes, until=upload.ticket_until)
+        upload.incoming_bytes = 0
+
+
+def queue_key(key: str, *, size_bytes: int, until: datetime | None = None) -> None:
+    """Queue one key, whose deletion gives `size_bytes` back to the total quota; `until`: when the
+    last may be written under it."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO uploads_purgekey (key, size_bytes, multipart_id, not_before, attempts)"
-            " VALUES (%s, %s, '', statement_timestamp(), 0) ON CONFLICT (key) DO NOTHING",
-            [key, size_bytes],
+            f"""
+            INSERT INTO uploads_purgekey AS queued
+                   (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
+            VALUES (%s, %s, '', statement_timestamp(), 0, %s, '', false)
+            {QUEUED_AGAIN}
+            """,  # noqa: S608  our own words
+            [key, size_bytes, until],
         )
-
-
-# --- Locks and quotas -----------------------------------------------------------------------------
-
-
-def lock_owner(owner: uuid.UUID) -> None:
-    """Wait until this transaction alone may change the owner's set; held until it ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [owner.int % 2**63])
 
 
 def lock_upload(upload_id: uuid.UUID) -> Upload | None:
     """The row, locked until the transaction ends."""
     return Upload.objects.select_for_update().filter(id=upload_id).first()
-
-
-def check_visitor_quota(owner: uuid.UUID, now: Moment | None = None) -> None:
-    """Raise QuotaExceeded where the owner has MAX_VISITOR_UPLOADS; needs the owner's lock."""
-    counted = Upload.objects.filter(owner=owner).counted(now)
-    if counted.count() >= settings.MAX_VISITOR_UPLOADS:
-        sentence = _(
-            "There is room for %d of your uploads at the same time."
-            " Delete some, or wait until they expire."
-        )
-        raise QuotaExceeded(sentence % settings.MAX_VISITOR_UPLOADS, retry_after=60)
-
-
-def check_address_quota(address: str, size_bytes: int) -> None:
-    """Raise QuotaExceeded where the address would have claimed more than its share of the total
-    without sending it; from here on nobody else claims for it until the transaction ends.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(2, hashtext(%s))", [address])
-    pending = Upload.objects.filter(address=address, state=State.PENDING)
-    claimed = pending.aggregate(sum=Sum("size_bytes"))["sum"] or 0
-    if claimed + size_bytes > settings.MAX_TOTAL_BYTES * UNSENT_PERCENT // 100:
-        raise QuotaExceeded(
-            _(
-                "Too much has been announced from your address without being sent. Please finish"
-                " those uploads first, or wait a few minutes."
-            ),
-            retry_after=60,
-        )
-
-
-def reserve_bytes(size_bytes: int) -> None:
-    """Claim bytes of the total; the purge gives them back. Raises QuotaExceeded."""
-    claimed = Installation.objects.filter(
-        used_bytes__lte=settings.MAX_TOTAL_BYTES - size_bytes
-    ).update(used_bytes=F("used_bytes") + size_bytes)
-    if not claimed:
-        raise QuotaExceeded(
-            _("There is no room for this upload at the moment. Please try again in a few minutes."),
-            retry_after=60,
-        )

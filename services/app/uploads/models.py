@@ -3,6 +3,8 @@
 import secrets
 import uuid
 from datetime import datetime
+from functools import reduce
+from operator import or_
 
 from django.conf import settings
 from django.db import models
@@ -38,6 +40,10 @@ class State(models.TextChoices):
 def new_token() -> str:
     """128 random bits for a link, in 22 characters that need no quoting."""
     return secrets.token_urlsafe(16)
+
+
+# Announced and not sent: nobody knows whether the bytes ever come.
+UNSENT = Q(state=State.PENDING, ticket_until__isnull=False)
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -77,8 +83,12 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
         Expired ones count: until they are discarded, their objects are theirs.
         """
-        kind, states = OWNERS[prefix]
-        return self.filter(kind=kind, state__in=states)
+        owners = (Q(kind=kind, state__in=states) for kind, states in OWNERS[prefix].items())
+        return self.filter(reduce(or_, owners))
+
+    def unsent(self) -> "UploadQuerySet":
+        """Those that were announced: their bytes come by a ticket, if they come."""
+        return self.filter(UNSENT)
 
 
 class Upload(models.Model):
@@ -104,10 +114,24 @@ class Upload(models.Model):
         null=True, blank=True, help_text="While pending: discarded when nobody completes it."
     )
     expires_at = models.DateTimeField(gettext_lazy("expires"), null=True, blank=True)
-    address = models.GenericIPAddressField(
-        null=True, blank=True, help_text="While pending: who claimed it without sending it yet."
+    # The database's own defaults too: while a release is rolled out, older code writes rows.
+    sender = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="A keyed hash of the address it came from, whose share it counts in.",
     )
-    # The database's own default too: while a release is rolled out, older code writes rows.
+    ticket_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Where a client got a ticket: when the last bytes by it may arrive.",
+    )
+    incoming_bytes = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Counted beside its own bytes: what lies, or may arrive, under its incoming key.",
+    )
     multipart_id = models.CharField(
         max_length=1000,
         blank=True,
@@ -138,9 +162,7 @@ class Upload(models.Model):
             models.Index(
                 fields=["deadline"], name="upload_deadline", condition=Q(state=State.PENDING)
             ),
-            models.Index(
-                fields=["address"], name="upload_address", condition=Q(state=State.PENDING)
-            ),
+            models.Index(fields=["sender"], name="upload_sender", condition=~Q(sender="")),
             models.Index(
                 fields=["lease_until"], name="upload_checking", condition=Q(state=State.CHECKING)
             ),
@@ -177,8 +199,11 @@ class Upload(models.Model):
 
     @property
     def incoming_key(self) -> str:
-        """Where the bytes arrive: an image's under `incoming/`, which nothing serves."""
-        return f"incoming/{self.id}" if self.kind == Kind.IMAGE else f"files/{self.id}"
+        """Where the bytes arrive: under `incoming/`, which nothing serves, but for a file whose
+        bytes come through the app: no client holds an address of it."""
+        if self.kind == Kind.IMAGE or self.ticket_until is not None:
+            return f"incoming/{self.id}"
+        return self.served_key
 
     @property
     def served_key(self) -> str:
@@ -193,11 +218,11 @@ class Upload(models.Model):
 
 # Who may own an object under each storage prefix. An object there whose row is none of these has
 # nobody who will delete it: reconcile does.
-OWNERS: dict[str, tuple[Kind, list[State]]] = {
-    "files": (Kind.FILE, [State.PENDING, State.READY]),
-    "images": (Kind.IMAGE, [State.CHECKING, State.READY]),
-    "incoming": (Kind.IMAGE, [State.PENDING, State.CHECKING]),
-    "thumbs": (Kind.IMAGE, [State.CHECKING, State.READY]),
+OWNERS: dict[str, dict[Kind, list[State]]] = {
+    "files": {Kind.FILE: [State.PENDING, State.READY]},
+    "images": {Kind.IMAGE: [State.CHECKING, State.READY]},
+    "incoming": {Kind.IMAGE: [State.PENDING, State.CHECKING], Kind.FILE: [State.PENDING]},
+    "thumbs": {Kind.IMAGE: [State.CHECKING, State.READY]},
 }
 
 
@@ -239,13 +264,32 @@ class PurgeKey(models.Model):
     )
     not_before = models.DateTimeField(gettext_lazy("not before"), db_default=Now())
     attempts = models.PositiveIntegerField(gettext_lazy("attempts"), default=0)
+    until = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="A ticket may write it until then: it is deleted again, its bytes stay counted.",
+    )
+    sender = models.CharField(
+        max_length=32,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="In whose share its bytes count, of an upload that went.",
+    )
+    unsent = models.BooleanField(
+        default=False, db_default=False, help_text="Of an upload that was announced and never sent."
+    )
 
     objects = PurgeKeyQuerySet.as_manager()
 
     class Meta:
         verbose_name = gettext_lazy("purge key")
         verbose_name_plural = gettext_lazy("purge keys")
-        indexes = [models.Index(fields=["not_before"], name="purgekey_not_before")]
+        indexes = [
+            models.Index(fields=["not_before"], name="purgekey_not_before"),
+            models.Index(fields=["sender"], name="purgekey_sender", condition=~Q(sender="")),
+            models.Index(fields=["key"], name="purgekey_unsent", condition=Q(unsent=True)),
+        ]
 
     def __str__(self) -> str:
         return self.key
@@ -278,6 +322,11 @@ class Installation(models.Model):
     id = models.PositiveSmallIntegerField(primary_key=True, default=ROW)
     marker = models.UUIDField(null=True, help_text="What the bucket's marker must say.")
     used_bytes = models.BigIntegerField(default=0)
+    removal_agreed = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Its operator agreed that reconcile removes more than a fifth.",
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(name="installation_one_row", condition=Q(id=1))]

@@ -24,4 +24,4 @@ def follow_state(instance: Upload, **_: Any) -> None:
 @receiver(post_delete, sender=Upload)
 def queue_keys(instance: Upload, **_: Any) -> None:
     """Queue the keys of a row that was deleted one by one: by the admin, or in a shell."""
-    lifecycle.queue_keys(instance, counted=instance.state != State.REJECTED)
+    lifecycle.queue_keys(instance, counted=True)

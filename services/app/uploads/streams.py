@@ -22,10 +22,10 @@ from uploads.lifecycle import (
     SLOWEST_LINE,
     claim_upload,
     complete_upload,
-    discard_uploads,
-    reserve_bytes,
+    drop_upload,
 )
 from uploads.models import Kind, State, Upload
+from uploads.quotas import check_shares, reserve_bytes
 from uploads.storage import storage
 
 # The least that S3 takes, but for a last part; at most 10,000 of them make an object.
@@ -49,10 +49,12 @@ def receive_stream(
     source: Source,
     size_bytes: int | None,
     ttl: int | None = None,
+    address: str | None = None,
 ) -> Upload:
     """A file whose bytes are read from the source, stored and completed.
 
-    `size_bytes`: what the source will bring; None where it does not say. Raises UploadError, or
+    `size_bytes`: what the source will bring; None where it does not say. `address`: in whose share
+    it counts. Raises UploadError, or
     what the source raises; nothing of the upload stays then. A process that dies in the middle
     leaves a pending row, whose deadline discards it with its parts.
     """
@@ -62,7 +64,12 @@ def receive_stream(
     limits.check_ttl(ttl)
     first = read_part(source)
     upload = claim_upload(
-        owner=owner, kind=Kind.FILE, filename=filename, size_bytes=len(first), ttl=ttl
+        owner=owner,
+        kind=Kind.FILE,
+        filename=filename,
+        size_bytes=len(first),
+        ttl=ttl,
+        address=address,
     )
     try:
         if len(first) < PART_BYTES:
@@ -79,7 +86,7 @@ def receive_stream(
             )
         return complete_upload(upload_id=upload.id, owner=owner)
     except Exception:
-        discard_uploads(ids=[upload.id])
+        drop_upload(upload)
         raise
 
 
@@ -93,7 +100,7 @@ def send_parts(upload: Upload, first: bytes, source: Source) -> int:
     for number, part in enumerate(read_parts(source), start=2):
         total += len(part)
         limits.check_size(Kind.FILE, total)
-        grow_upload(upload.id, len(part))
+        grow_upload(upload, len(part))
         stored.append(storage().put_part(key, multipart_id, number, part))
     storage().join_parts(key, multipart_id, stored)
     return total
@@ -123,14 +130,15 @@ def remember_parts(upload_id: uuid.UUID, multipart_id: str) -> None:
         raise UploadNotFound(_("The upload took too long and was discarded."))
 
 
-def grow_upload(upload_id: uuid.UUID, size_bytes: int) -> None:
+def grow_upload(upload: Upload, size_bytes: int) -> None:
     """Count more bytes against the quota, and wait for the next part.
 
     Raises QuotaExceeded, or UploadNotFound where the row was discarded meanwhile.
     """
     with transaction.atomic():
         reserve_bytes(size_bytes)
-        grown = Upload.objects.filter(id=upload_id, state=State.PENDING).update(
+        check_shares(sender=upload.sender, size_bytes=size_bytes, unsent=False)
+        grown = Upload.objects.filter(id=upload.id, state=State.PENDING).update(
             size_bytes=F("size_bytes") + size_bytes, deadline=Now() + PART_PATIENCE
         )
         if not grown:

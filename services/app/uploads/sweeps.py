@@ -36,6 +36,7 @@ RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried ag
 TELL_MAX = 100  # images told of again in one tick
 # Longer than one DeleteObjects may take with its timeouts and its retry.
 PURGE_LEASE = timedelta(seconds=30)
+PURGE_AGAIN = timedelta(seconds=60)  # when what a ticket may have written again is deleted
 PURGE_BACKOFF_MAX = 5  # doublings, for a key that storage will not delete
 
 # What is younger may be in motion.
@@ -105,7 +106,7 @@ def expire_batch(now: Moment) -> int:
 # --- Purge ---------------------------------------------------------------------------------------
 
 
-def purge(now: Moment | None = None) -> int:
+def purge(now: datetime | None = None) -> int:
     """Delete the queued keys that are due from storage, and forget them; how many went.
 
     Stops, and says so in its row, where the bucket is not ours or does not answer.
@@ -114,16 +115,17 @@ def purge(now: Moment | None = None) -> int:
     with reporting("purge"):
         while PurgeKey.objects.due(now).exists():
             bucket.check_ours()
-            leased = lease_keys(now or Now())
+            moment = now or database_clock()
+            leased = lease_keys(moment)
             for key, multipart_id in leased.items():
                 if multipart_id:
                     storage().abort_parts(key, multipart_id)
             errors = storage().delete(list(leased)) if leased else {}
-            total += forget_keys([key for key in leased if key not in errors])
+            total += forget_keys([key for key in leased if key not in errors], moment)
     return total
 
 
-def lease_keys(now: Moment) -> dict[str, str]:
+def lease_keys(now: datetime) -> dict[str, str]:
     """Up to DELETE_MAX due keys, each with the id of its parts or a blank; put off in case this
     process dies before it can forget them.
 
@@ -137,28 +139,32 @@ def lease_keys(now: Moment) -> dict[str, str]:
         doublings = Least(F("attempts"), PURGE_BACKOFF_MAX)
         leases = Power(2, doublings, output_field=IntegerField())
         PurgeKey.objects.filter(key__in=keys).update(
-            not_before=Now() + Value(PURGE_LEASE) * leases, attempts=F("attempts") + 1
+            not_before=now + Value(PURGE_LEASE) * leases, attempts=F("attempts") + 1
         )
     return keys
 
 
-def forget_keys(keys: list[str]) -> int:
-    """The keys are gone from storage: drop them and give their bytes back; how many there were."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH gone AS (
-                DELETE FROM uploads_purgekey WHERE key = ANY(%s) RETURNING size_bytes
-            ), released AS (
-                UPDATE uploads_installation
-                   SET used_bytes = greatest(0, used_bytes - (SELECT sum(size_bytes) FROM gone))
-                 WHERE EXISTS (SELECT FROM gone WHERE size_bytes > 0)
-            )
-            SELECT count(*) FROM gone
-            """,
-            [keys],
+def forget_keys(keys: list[str], leased_at: datetime) -> int:
+    """The keys are gone from storage: drop them and give their bytes back; how many there were.
+
+    One that a ticket could still write when it was leased is deleted again, a while later, and its
+    bytes stay counted. One that was queued again meanwhile stays due: what was stored since may
+    have come after its deletion. The usage row is locked first, as whoever reserves bytes does.
+    """
+    with transaction.atomic():
+        installation = Installation.objects.select_for_update().get()
+        mine = PurgeKey.objects.filter(key__in=keys, not_before__gt=Now()).order_by("key")
+        leased = list(mine.select_for_update().values_list("key", flat=True))
+        gone = PurgeKey.objects.filter(key__in=leased).exclude(until__gt=leased_at)
+        gone_bytes = gone.aggregate(sum=Sum("size_bytes"))["sum"] or 0
+        count = gone.delete()[0]
+        PurgeKey.objects.filter(key__in=leased).update(
+            not_before=Least(F("until"), leased_at + PURGE_AGAIN), attempts=0
         )
-        return int(cursor.fetchone()[0])
+        if gone_bytes:
+            installation.used_bytes = max(0, installation.used_bytes - gone_bytes)
+            installation.save(update_fields=["used_bytes"])
+    return count
 
 
 # --- Reconcile -----------------------------------------------------------------------------------
@@ -183,7 +189,9 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
     """Hold rows and storage against each other, both ways; None where another run is at it.
 
     Stops, and says so in its row, where the bucket is not ours or does not answer, or where one
-    pass would remove too much. What killed workers left on the disk goes in any case.
+    pass would remove too much, unless its operator agreed to that (`pair_bucket --take`): once, or
+    where there is more than one pass removes, until it is done. What killed workers left on the
+    disk goes in any case.
     """
     remove_leftovers()
     with alone() as mine:
@@ -194,20 +202,33 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
             settled_before = (now or database_clock()) - GRACE
             done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
             orphans = Candidates[str]()
+            strays = Candidates[str]()
             suspects = Candidates[Suspect]()
+            served = 0
             for prefix in OWNERS:
                 for page, window in walk(prefix, settled_before):
                     done.objects += len(page)
-                    orphans.add(find_orphans(prefix, page, settled_before))
+                    found = find_orphans(prefix, page, settled_before)
+                    if prefix == "incoming":
+                        strays.add(found)
+                    else:
+                        served += len(page)
+                        orphans.add(found)
                     suspects.add(find_suspects(prefix, page, window))
-            orphans.refuse_too_many("objects", done.objects)
-            suspects.refuse_too_many("rows", done.rows)
+            agreed = Installation.objects.get().removal_agreed
+            if not agreed:
+                # Of what nobody is served a client may store any number, by tickets that it uses
+                # slowly: that many are no sign of a wrong bucket, and must not stop anything.
+                orphans.refuse_too_many("objects", served)
+                suspects.refuse_too_many("rows", done.rows)
             done.vanished = discard_vanished(suspects.kept)
-            for key in orphans.kept:
+            for key in [*strays.kept, *orphans.kept]:
                 queue_key(key, size_bytes=0)
-            done.orphaned = len(orphans.kept)
+            done.orphaned = len(strays.kept) + len(orphans.kept)
             done.aborted = abort_forgotten_parts(settled_before)
             recount_bytes()
+            if agreed and orphans.all_kept and suspects.all_kept:
+                Installation.objects.update(removal_agreed=False)
         return done
 
 
@@ -239,7 +260,7 @@ def walk(
     """The prefix's objects a page at a time, and beside each page the settled rows whose ids lie
     in its range, so that both sides are walked once and neither is held in memory."""
     rows = Upload.objects.filter(
-        kind=OWNERS[prefix][0], state=SETTLED[prefix], created_at__lte=settled_before
+        kind__in=OWNERS[prefix], state=SETTLED[prefix], created_at__lte=settled_before
     )
     after = uuid.UUID(int=0)
     for page in storage().list(prefix):
@@ -260,14 +281,17 @@ def id_of(stored: StoredObject) -> uuid.UUID | None:
 
 
 def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime) -> list[str]:
-    """The keys of the page that no row may own. Rows are looked up after the listing: a row is
-    written before its object, so an object that has none then has nobody."""
+    """The keys of the page that no row may own and that are not to be purged already. Both are
+    looked up after the listing: a row is written before its object, so an object that has none then
+    has nobody."""
     old = [stored for stored in page if stored.modified_at <= settled_before]
     ids = [i for i in map(id_of, old) if i]
     owned = set(
         Upload.objects.with_object_under(prefix).filter(id__in=ids).values_list("id", flat=True)
     )
-    return [stored.key for stored in old if id_of(stored) not in owned]
+    ownerless = [stored.key for stored in old if id_of(stored) not in owned]
+    queued = set(PurgeKey.objects.filter(key__in=ownerless).values_list("key", flat=True))
+    return [key for key in ownerless if key not in queued]
 
 
 def find_suspects(
@@ -321,27 +345,41 @@ class Candidates(Generic[T]):
             if len(self.kept) < REMOVE_MAX:
                 self.kept.append(candidate)
 
+    @property
+    def all_kept(self) -> bool:
+        """Whether one pass removes all that were found."""
+        return self.count == len(self.kept)
+
     def refuse_too_many(self, what: str, total: int) -> None:
         """Raise TooMuchToRemove for more than a fifth of the total, and more than 100."""
         if self.count > ALARM_ABOVE and self.count * ALARM_SHARE > total:
             raise TooMuchToRemove(
                 f"One pass would remove {self.count} of {total} {what}, more than a fifth: nothing"
-                " is removed. Look whether the bucket and the database belong together."
+                " is removed. Look whether the bucket and the database belong together. If they do,"
+                " `manage.py pair_bucket --take` agrees to it."
             )
 
 
 def recount_bytes() -> None:
     """Set the usage row to what rows and queued keys hold.
 
-    The row is locked first and the sums are read after: whoever changes them holds that lock until
-    they commit.
+    In one statement, which sees the sums and the usage row as they were at one moment, and adds the
+    difference to the row as it is by then: nobody waits while it sums.
     """
-    with transaction.atomic():
-        installation = Installation.objects.select_for_update().get()
-        uploads = Upload.objects.exclude(state=State.REJECTED).aggregate(sum=Sum("size_bytes"))
-        queued = PurgeKey.objects.aggregate(sum=Sum("size_bytes"))
-        installation.used_bytes = (uploads["sum"] or 0) + (queued["sum"] or 0)
-        installation.save(update_fields=["used_bytes"])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE uploads_installation
+               SET used_bytes = greatest(0, uploads_installation.used_bytes + seen.missing)
+              FROM (SELECT (SELECT coalesce(sum(size_bytes), 0) FROM uploads_upload
+                             WHERE state <> 'rejected')
+                         + (SELECT coalesce(sum(incoming_bytes), 0) FROM uploads_upload)
+                         + (SELECT coalesce(sum(size_bytes), 0) FROM uploads_purgekey)
+                         - used_bytes AS missing
+                      FROM uploads_installation) AS seen
+             WHERE seen.missing <> 0
+            """
+        )
 
 
 # --- What a sweep says of itself ------------------------------------------------------------------
@@ -358,12 +396,12 @@ def reporting(name: str) -> Iterator[None]:
             defaults={
                 "last_error_at": Now(),
                 "last_error": str(error),
-                "backlog": PurgeKey.objects.count(),
+                "backlog": PurgeKey.objects.due().count(),
             },
         )
         raise
     Sweep.objects.update_or_create(
-        name=name, defaults={"last_ok": Now(), "backlog": PurgeKey.objects.count()}
+        name=name, defaults={"last_ok": Now(), "backlog": PurgeKey.objects.due().count()}
     )
 
 

@@ -151,7 +151,7 @@ MAX_IMAGE_PIXELS = env.number("MAX_IMAGE_PIXELS", 100_000_000, minimum=1)
 MAX_FILE_BYTES = env.number(
     "MAX_FILE_BYTES", 100 * 1024 * 1024, minimum=1, maximum=5 * 1024 * 1024 * 1024
 )
-MAX_VISITOR_UPLOADS = env.number("MAX_VISITOR_UPLOADS", 50, minimum=1)
+MAX_VISITOR_UPLOADS = env.number("MAX_VISITOR_UPLOADS", 100, minimum=1)
 MAX_TOTAL_BYTES = env.number("MAX_TOTAL_BYTES", 10 * 1024 * 1024 * 1024, minimum=1)
 UPLOAD_RATE = env.number("UPLOAD_RATE", 60)  # uploads a minute and address; 0: no limit
 

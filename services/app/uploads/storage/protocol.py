@@ -24,6 +24,7 @@ class StoredObject:
     key: str
     size_bytes: int
     modified_at: datetime
+    etag: str = ""  # differs where the bytes do; of a listing not known
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class Storage(Protocol):
 
     def head(self, key: str) -> StoredObject | None:
         """The object, or None where the key is not there."""
+
+    def copy(self, source: str, target: str, *, etag: str, content_type: str) -> bool:
+        """Store under the target what lies under the source, without fetching it; whether that
+        was there, with this etag. One request, which takes as long as storage's disks do."""
 
     def exists_quickly(self, key: str) -> bool:
         """Whether the key is there, asked once and for at most a second."""

@@ -19,7 +19,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--take",
             action="store_true",
-            help="make the bucket this installation's: what has no row here is removed from it",
+            help="make the bucket this installation's: what has no row here is removed from it, and"
+            " what has no object in it from here, however much that is",
         )
 
     def handle(self, *args: Any, take: bool, **options: Any) -> None:

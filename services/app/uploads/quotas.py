@@ -1,0 +1,130 @@
+"""How much there may be: of one owner, from one address, and of all together.
+
+All shares are of MAX_TOTAL_BYTES. Whoever reserves bytes holds the usage row until the transaction
+ends, so that what is summed after it is what counts.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import F, Q, QuerySet, Sum
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from uploads.errors import QuotaExceeded
+from uploads.models import UNSENT, Installation, Moment, PurgeKey, State, Upload
+
+BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
+# Per cent of MAX_TOTAL_BYTES.
+SENDER_HELD = 25  # what one address may have stored, with what it announced
+SENDER_UNSENT = 5  # what one address may have announced without sending it
+ALL_UNSENT = 25  # what all together may have announced without sending it
+TRY_AGAIN = 60  # seconds
+
+
+def owner_for(visitor: uuid.UUID) -> uuid.UUID:
+    """Whose set a visitor's uploads belong to: their own, or the shared board's."""
+    return BOARD if settings.SHARED_BOARD else visitor
+
+
+def sender_of(address: str | None) -> str:
+    """What stays of an address on what came from it: a keyed hash, 32 characters; none of none.
+
+    Without SECRET_KEY nobody tells from it which address that was, though there are few enough
+    addresses to try them all.
+    """
+    if address is None:
+        return ""
+    return salted_hmac("uploads.quotas.sender", address, algorithm="sha256").hexdigest()[:32]
+
+
+def lock_owner(owner: uuid.UUID) -> None:
+    """Wait until this transaction alone may change the owner's set; held until it ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [owner.int % 2**63])
+
+
+def check_visitor_quota(owner: uuid.UUID, sender: str = "", now: Moment | None = None) -> None:
+    """Raise QuotaExceeded where the owner has MAX_VISITOR_UPLOADS; needs the owner's lock.
+
+    On a shared board, which is everybody's, the sender has them.
+    """
+    counted = Upload.objects.filter(owner=owner).counted(now)
+    sentence = _(
+        "There is room for %d of your uploads at the same time."
+        " Delete some, or wait until they expire."
+    )
+    if owner == BOARD:
+        counted = counted.filter(sender=sender)
+        sentence = _(
+            "There is room for %d uploads from your address at the same time."
+            " Delete some, or wait until they expire."
+        )
+    if counted.count() >= settings.MAX_VISITOR_UPLOADS:
+        raise QuotaExceeded(sentence % settings.MAX_VISITOR_UPLOADS, retry_after=TRY_AGAIN)
+
+
+def reserve_bytes(size_bytes: int) -> None:
+    """Claim bytes of the total; the purge gives them back. Raises QuotaExceeded."""
+    claimed = Installation.objects.filter(
+        used_bytes__lte=settings.MAX_TOTAL_BYTES - size_bytes
+    ).update(used_bytes=F("used_bytes") + size_bytes)
+    if not claimed:
+        raise no_room()
+
+
+def check_shares(*, sender: str, size_bytes: int, unsent: bool) -> None:
+    """Raise QuotaExceeded where so many bytes more would pass a share: what the sender has stored,
+    and where they are `unsent`, what the sender and all together have announced.
+
+    Needs the usage row, by `reserve_bytes`. What counts is each upload's size, and of one that went
+    whatever of it waits to be purged: a ticket whose upload was deleted can still be used.
+    """
+    if not (sender or unsent):
+        return
+    uploads = shares_of(Upload.objects.exclude(state=State.REJECTED), UNSENT, sender)
+    queued = shares_of(PurgeKey.objects.all(), Q(unsent=True), sender)
+    held, announced, announced_by_all = (a + b for a, b in zip(uploads, queued, strict=True))
+    if unsent and sender and announced + size_bytes > share(SENDER_UNSENT):
+        raise QuotaExceeded(
+            _(
+                "Too much has been announced from your address without being sent. Please finish"
+                " those uploads first, or wait a few minutes."
+            ),
+            retry_after=TRY_AGAIN,
+        )
+    if unsent and announced_by_all + size_bytes > share(ALL_UNSENT):
+        raise no_room()
+    if sender and held + size_bytes > share(SENDER_HELD):
+        raise QuotaExceeded(
+            _(
+                "As much is stored from your address as one address may have. Delete some, or wait"
+                " until it expires."
+            ),
+            retry_after=TRY_AGAIN,
+        )
+
+
+def shares_of(rows: "QuerySet[Upload] | QuerySet[PurgeKey]", unsent: Q, sender: str) -> list[int]:
+    """The bytes of the rows: the sender's, the sender's unsent ones, and all that are unsent."""
+    theirs = Q(sender=sender) & ~Q(sender="")
+    sums = rows.filter(theirs | unsent).aggregate(
+        held=Sum("size_bytes", filter=theirs),
+        announced=Sum("size_bytes", filter=theirs & unsent),
+        announced_by_all=Sum("size_bytes", filter=unsent),
+    )
+    return [sums[name] or 0 for name in ("held", "announced", "announced_by_all")]
+
+
+def share(per_cent: int) -> int:
+    """So much of the total, in bytes."""
+    return int(settings.MAX_TOTAL_BYTES) * per_cent // 100
+
+
+def no_room() -> QuotaExceeded:
+    """What is said where others have it."""
+    return QuotaExceeded(
+        _("There is no room for this upload at the moment. Please try again in a few minutes."),
+        retry_after=TRY_AGAIN,
+    )
