@@ -194,6 +194,9 @@ def value_problems(env: dict[str, str], file: str = ".env") -> list[str]:
                 found.append(f"{name}={given} in {file}: expected True or False")
         elif name in IN_ADDRESSES and not re.fullmatch(r"[A-Za-z0-9._~-]*", given):
             found.append(f"{name} in {file} stands in an address: letters and digits only")
+    modules = ("s3tasks.settings.production", "s3tasks.settings.development")
+    if env.get("SETTINGS_MODULE_PATH", modules[0]) not in modules:
+        found.append(f"SETTINGS_MODULE_PATH in {file}: expected {' or '.join(modules)}")
     user, _, password = env.get("FLOWER_BASIC_AUTH", "user:password").partition(":")
     if not (user and password):
         found.append(f"FLOWER_BASIC_AUTH in {file} must be user:password")

@@ -39,9 +39,14 @@ def missing(env: dict[str, str], *names: str) -> list[str]:
 
 
 def hosts(value: str) -> list[str]:
-    """The host names in a list of names, or in an address."""
-    words = [word.strip() for word in value.split(",") if word.strip()]
-    return [urlsplit(word if "://" in word else f"//{word}").hostname or "" for word in words]
+    """The host names in a list of names, or in an address; blank where there is none."""
+    found = []
+    for word in filter(None, map(str.strip, value.split(","))):
+        try:
+            found.append(urlsplit(word if "://" in word else f"//{word}").hostname or "")
+        except ValueError:
+            found.append("")
+    return found
 
 
 def is_local(host: str) -> bool:
@@ -66,14 +71,24 @@ def development_values(env: dict[str, str]) -> Iterator[str]:
     """A sentence for each value that is a developer's."""
     if env.get("DEBUG", "False").lower() not in ("false", "0", "no"):
         yield "DEBUG is on: it shows the code and the settings to everybody"
-    if env.get("SETTINGS_MODULE_PATH", "").endswith("development"):
+    if not env.get("SETTINGS_MODULE_PATH", "production").endswith("production"):
         yield "SETTINGS_MODULE_PATH is development's: s3tasks.settings.production"
     if "RELOAD" in env:
         yield "RELOAD is for a developer's machine"
-    if 0 < len(env.get("SECRET_KEY", "")) < SECRET_KEY_LENGTH:
+    key = env.get("SECRET_KEY", "")
+    if 0 < len(key) < SECRET_KEY_LENGTH:
         yield f"SECRET_KEY is shorter than {SECRET_KEY_LENGTH} letters"
+    elif key and (
+        len(set(key)) < 5 or key in (key * 2)[1:-1] or key.startswith("django-insecure-")
+    ):
+        yield "SECRET_KEY could be guessed: remove the line, and `make .env.production` draws one"
+    if any(not host.strip(" .*") for host in env.get("ALLOWED_HOSTS", "drop").split(",")):
+        yield "ALLOWED_HOSTS admits every name: this site's, or blank"
     file = envfile.ROOT / ".env"
-    development = envfile.read(file) if file.exists() else {}
+    try:
+        development = envfile.read(file) if file.exists() else {}
+    except envfile.Wrong:  # which is the other verbs' to say
+        development = {}
     for name in sorted(secrets() & env.keys()):
         if env[name] == development.get(name):
             yield f"{name} is the one of .env, which is for this machine: choose another"

@@ -636,7 +636,7 @@ def test_the_bucket_command_needs_nothing_but_the_bucket(
     deploy.set_up_bucket(
         {
             **deploy.setup()[1],
-            "SECRET_KEY": "k" * 50,
+            "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP",
             "ALLOWED_HOSTS": HOST,
             "AWS_STORAGE_BUCKET_NAME": "drop",
             "AWS_S3_ENDPOINT_URL": s3,

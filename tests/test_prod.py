@@ -212,7 +212,7 @@ def test_a_page_has_the_headers_of_an_a_plus(server, path):
     assert policy["form-action"] == policy["script-src"] == policy["style-src"] == "'self'"
     assert policy["img-src"] == policy["connect-src"] == f"'self' {server.storage}"
     year = 365 * 24 * 60 * 60
-    assert headers["Strict-Transport-Security"] == f"max-age={year}; includeSubDomains; preload"
+    assert headers["Strict-Transport-Security"] == f"max-age={year}"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "same-origin"

@@ -10,7 +10,7 @@ import production
 
 GOOD = {
     "SETTINGS_MODULE_PATH": "s3tasks.settings.production",
-    "SECRET_KEY": "k" * 64,
+    "SECRET_KEY": "a-long-word-for-the-tests-that-signs-nothing-of-anybody",
     "ALLOWED_HOSTS": "drop.example.org,.example.com",
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "hidden-away",
@@ -45,13 +45,23 @@ def test_what_is_missing_is_named_with_its_meaning(name: str) -> None:
 
 
 def test_without_s3_its_keys_are_not_asked_for() -> None:
-    assert production.problems({"SECRET_KEY": "k" * 64, "USE_S3": "False"}) == []
+    assert production.problems({"SECRET_KEY": GOOD["SECRET_KEY"], "USE_S3": "False"}) == []
 
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
         ("DEBUG", "True", "DEBUG is on"),
+        ("DEBUG", "1", "DEBUG is on"),
+        ("DEBUG", "YES", "DEBUG is on"),
+        ("SECRET_KEY", "tests", "SECRET_KEY is shorter than 50"),
+        ("SECRET_KEY", "changeme" * 8, "SECRET_KEY could be guessed"),
+        ("SECRET_KEY", "k" * 64, "SECRET_KEY could be guessed"),
+        ("SECRET_KEY", "django-insecure-" + "0123456789" * 4, "SECRET_KEY could be guessed"),
+        ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS admits every name"),
+        ("ALLOWED_HOSTS", "drop.example.org,*", "ALLOWED_HOSTS admits every name"),
+        ("SETTINGS_MODULE_PATH", "other.settings", "is development's"),
+        ("AWS_S3_ENDPOINT_URL", "https://[", "AWS_S3_ENDPOINT_URL names no host"),
         ("SETTINGS_MODULE_PATH", "s3tasks.settings.development", "is development's"),
         ("RELOAD", "1", "RELOAD is for a developer's machine"),
         ("SECRET_KEY", "short", "SECRET_KEY is shorter than 50"),

@@ -3,9 +3,14 @@
 
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-import s3tasks  # noqa: F401  chooses the settings
-
 if __name__ == "__main__":
-    execute_from_command_line(sys.argv)
+    try:
+        import s3tasks  # noqa: F401  chooses the settings
+
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        # Whoever set the variable reads this, and needs no traceback of ours.
+        sys.exit(f"{error}")

@@ -5,13 +5,17 @@ Whatever imports this package first (manage.py, gunicorn, celery) thereby choose
 
 import os
 
-from decouple import config
+from django.core.exceptions import ImproperlyConfigured
+
+from s3tasks.settings import env
 
 # No SETTINGS_MODULE_PATH means production: a server that somebody forgot to configure must refuse
 # to start without its secrets rather than run with a developer's.
-os.environ.setdefault(
-    "DJANGO_SETTINGS_MODULE", config("SETTINGS_MODULE_PATH", "") or "s3tasks.settings.production"
-)
+MODULES = ("s3tasks.settings.production", "s3tasks.settings.development")
+_module = env.text("SETTINGS_MODULE_PATH", MODULES[0])
+if _module not in MODULES:
+    raise ImproperlyConfigured(f"SETTINGS_MODULE_PATH={_module}: expected {' or '.join(MODULES)}")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", _module)
 
 from s3tasks.celery import app as celery_app  # noqa: E402  after the settings are chosen
 

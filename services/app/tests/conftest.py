@@ -63,7 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(RepositoryEnv(str(ROOT / ".env.var")).data)
     os.environ.update(
         DJANGO_SETTINGS_MODULE="s3tasks.settings.development",
-        SECRET_KEY="tests",
+        SECRET_KEY="a-word-of-the-tests-that-is-long-enough-for-production",
         DATABASE_URL=postgres.url,
         REDIS_URL=valkey.url,
         USE_S3="True",

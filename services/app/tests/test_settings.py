@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from decouple import RepositoryEnv
 
 APP = Path(__file__).resolve().parents[1]
+ROOT = APP.parents[1]
 PRODUCTION = {
     "SETTINGS_MODULE_PATH": "",  # no word means production
-    "SECRET_KEY": "s3cret" * 10,
+    "SECRET_KEY": "a-long-word-for-the-tests-that-signs-nothing-of-anybody",
     "ALLOWED_HOSTS": "drop.example",
     "DATABASE_URL": "postgres://db.example/s3tasks",
     "REDIS_URL": "redis://redis.example",
@@ -60,6 +62,96 @@ def test_production_refuses_to_start_without_it_and_names_it(name):
     done = manage("check", **{name: ""})
     assert done.returncode != 0
     assert f"{name} is missing" in done.stderr
+
+
+@pytest.mark.parametrize("value", ["True", "true", "1", "yes", "YES", " True "])
+def test_production_refuses_debug_however_it_is_written(value):
+    done = manage("check", DEBUG=value)
+    assert done.stderr == "DEBUG=True shows code and settings to everybody: leave it blank\n"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "tests",
+        "s3cret",
+        "k" * 64,
+        "abcd" * 16,
+        "changeme" * 8,
+        "django-insecure-0123456789abcdefghijklmnopqrstuvwxyzABCDEF",
+        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM",  # 49
+    ],
+)
+def test_production_refuses_a_key_that_could_be_guessed(value):
+    done = manage("check", SECRET_KEY=value)
+    assert done.returncode != 0
+    assert "SECRET_KEY is too short or could be guessed: 50 random letters" in done.stderr
+    assert value not in done.stderr
+
+
+@pytest.mark.parametrize("value", ["*", "drop.example,*", ".", "*.", " * "])
+def test_production_refuses_to_answer_to_every_name(value):
+    assert "ALLOWED_HOSTS admits every name" in manage("check", ALLOWED_HOSTS=value).stderr
+
+
+@pytest.mark.parametrize("value", ["s3tasks.settings", "other.settings.production", "development"])
+def test_other_settings_are_refused(value):
+    done = manage("check", SETTINGS_MODULE_PATH=value)
+    assert done.stderr.startswith(f"SETTINGS_MODULE_PATH={value}: expected ")
+
+
+def test_hsts_is_for_this_host_only():
+    command = "from django.conf import settings as s; print(s.SECURE_HSTS_SECONDS,"
+    command += " s.SECURE_HSTS_INCLUDE_SUBDOMAINS, s.SECURE_HSTS_PRELOAD)"
+    said = manage("shell", "--no-imports", "--command", command).stdout
+    assert said.split() == [str(365 * 24 * 60 * 60), "False", "False"]
+
+
+@pytest.mark.parametrize("command", ["check", "migrate", "release", "nothing", "help"])
+def test_no_command_answers_a_wrong_variable_with_a_traceback(command):
+    done = manage(command, UPLOAD_TTL="soon")
+    assert "Traceback" not in done.stdout + done.stderr
+    if command != "help":  # which then leaves the project's own commands out
+        assert done.returncode != 0
+        assert "UPLOAD_TTL=soon: expected a whole number from 1 to 86400" in done.stderr
+
+
+# What anybody may have put behind a name, and what nobody would.
+VALUES = r"""
+import os, random, runpy, sys
+from django.core.exceptions import ImproperlyConfigured
+good, names = eval(sys.stdin.read())
+dice = random.Random(20)
+odd = ["0", "-1", "1" * 5000, "1e9", "\u00b2", "\u0663", "True", "*", ".", ",", " ", "[", "://",
+       "http://[", "postgres://", "postgres://h:port/n", "mysql://h/n", "redis://h:99999", "\udc80",
+       "%zz", "a b", "http://h:0", "\x1b[0m", "x" * 9000, "http://\uff0e", "postgres://u:p@ss/w#rd@h/n?a=%"]
+for number in range(400):
+    values = {name: dice.choice(odd) for name in dice.sample(names, dice.choice([1, 1, 1, 4]))}
+    os.environ.update(good), os.environ.update(values)
+    module = dice.choice(["production", "development"])
+    try:
+        runpy.run_module("s3tasks.settings." + module)
+    except ImproperlyConfigured as error:
+        assert any(name in str(error) for name in values), (values, error)
+        assert len(str(error).splitlines()) == 1, (values, error)
+    except BaseException as error:
+        raise AssertionError(values) from error
+    for name in values:
+        del os.environ[name]
+"""
+
+
+def test_whatever_a_variable_holds_it_is_named_in_one_sentence():
+    names = [name for name in RepositoryEnv(str(ROOT / ".env.var")).data if name != "DEBUG"]
+    done = subprocess.run(
+        [sys.executable, "-c", VALUES],
+        cwd=APP,
+        env={"PATH": os.environ["PATH"], "PYTHONUTF8": "1"},
+        input=repr((PRODUCTION, names)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_production_without_a_trusted_proxy_is_warned_of_endless_redirects():

@@ -89,7 +89,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Database: Postgres only ---------------------------------------------------------------------
 
-DATABASE_URL = env.required("DATABASE_URL", "Postgres is the only database, e.g. postgres://…")
+DATABASE_URL = env.address(
+    "DATABASE_URL",
+    "postgres",
+    "postgresql",
+    value=env.required("DATABASE_URL", "Postgres is the only database, e.g. postgres://…"),
+)
 DATABASES = {
     "default": {
         **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
@@ -112,7 +117,12 @@ DATABASES = {
 
 # --- Redis and Celery ----------------------------------------------------------------------------
 
-REDIS_URL = env.required("REDIS_URL", "it carries the tasks, e.g. redis://localhost:6379/0")
+REDIS_URL = env.address(
+    "REDIS_URL",
+    "redis",
+    "rediss",
+    value=env.required("REDIS_URL", "it carries the tasks, e.g. redis://localhost:6379/0"),
+)
 REDIS_MAX_CONNECTIONS = env.number("REDIS_MAX_CONNECTIONS", 2, minimum=1)
 
 EXPIRE_EVERY = env.number("EXPIRE_EVERY", 5, minimum=1)  # seconds
@@ -128,6 +138,8 @@ AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "us-east-1")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
 AWS_S3_PUBLIC_ENDPOINT_URL = env.text("AWS_S3_PUBLIC_ENDPOINT_URL", AWS_S3_ENDPOINT_URL)
+env.address("AWS_S3_ENDPOINT_URL", "http", "https", value=AWS_S3_ENDPOINT_URL)
+env.address("AWS_S3_PUBLIC_ENDPOINT_URL", "http", "https", value=AWS_S3_PUBLIC_ENDPOINT_URL)
 # Local disk, with USE_S3=False: with the other data of a local run, or in the image beside the
 # code, where a volume lies.
 CHECKOUT = BASE_DIR.parents[1]

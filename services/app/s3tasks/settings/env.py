@@ -5,13 +5,18 @@ so a variable can stand in `.env` without deciding anything. A wrong value raise
 ImproperlyConfigured with the variable, the value seen and the values allowed.
 """
 
+from urllib.parse import urlsplit
+
 from decouple import config
 from django.core.exceptions import ImproperlyConfigured
 
 
 def text(name: str, default: str = "") -> str:
     """The variable's value, or `default` where it is unset or blank."""
-    return config(name, default="").strip() or default
+    try:
+        return config(name, default="").strip() or default
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImproperlyConfigured(f"{name}: .env can't be read: {error}") from error
 
 
 def required(name: str, why: str) -> str:
@@ -19,6 +24,31 @@ def required(name: str, why: str) -> str:
     value = text(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is missing: {why}")
+    return value
+
+
+def secret(name: str, why: str, length: int) -> str:
+    """The variable's value; raises ImproperlyConfigured where it is missing or could be guessed."""
+    value = required(name, why)
+    # As Django's own check has it, security.W009, and no word that is only repeated.
+    guessable = len(set(value)) < 5 or value in (value * 2)[1:-1]
+    if len(value) < length or guessable or value.startswith("django-insecure-"):
+        raise ImproperlyConfigured(f"{name} is too short or could be guessed: {why}")
+    return value
+
+
+def address(name: str, *schemes: str, value: str) -> str:
+    """The value, where it is an address of one of these schemes, or blank.
+
+    Raises ImproperlyConfigured with what is allowed; the value may hold a password.
+    """
+    try:
+        parts = urlsplit(value)
+        fits = parts.scheme in schemes and parts.port != 0 and " " not in value
+    except ValueError:
+        fits = False
+    if value and not (fits and "//" in value):
+        raise ImproperlyConfigured(f"{name} is no address: expected {' or '.join(schemes)}://…")
     return value
 
 
@@ -39,7 +69,8 @@ def number(name: str, default: int, *, minimum: int = 0, maximum: int | None = N
     if not value:
         return default
     allowed = f"a whole number from {minimum}" + (f" to {maximum}" if maximum is not None else "")
-    if not value.isascii() or not value.isdigit():
+    # int() reads 4,300 digits at the most; a size in bytes has 13.
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise ImproperlyConfigured(f"{name}={value}: expected {allowed}")
     if int(value) < minimum or (maximum is not None and int(value) > maximum):
         raise ImproperlyConfigured(f"{name}={value}: expected {allowed}")
