@@ -24,6 +24,7 @@ SHOW_STILL = """async ([type, content]) => {
 SHOW_FILM = """async ([type, content]) => {
     const data = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
     const decoder = new ImageDecoder({type, data});
+    await decoder.tracks.ready;
     await decoder.completed;
     const {frameCount, repetitionCount} = decoder.tracks.selectedTrack;
     const frames = [];

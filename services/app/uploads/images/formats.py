@@ -201,6 +201,21 @@ FORMATS = [
     ),
 ]
 
+# A PNG that is no still. Larger films get fewer bytes at once, as the other takes its time.
+ANIMATED_PNG = Format(
+    "image/png",
+    lambda head: False,  # its first bytes are any PNG's
+    load="",
+    load_options={},
+    encodings=[
+        webp(20, most_pixels=40_000_000, lossless=True, effort=1),
+        webp(85),
+        webp(60),
+        webp(30),
+    ],
+    frame_bytes=70,
+)
+
 
 def recognise(head: bytes) -> Format | None:
     """The format that the first bytes tell."""

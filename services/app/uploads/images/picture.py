@@ -8,13 +8,16 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uploads.errors import ImageRejected
+from uploads.images import apng, gif
 from uploads.images.colours import to_srgb
-from uploads.images.formats import HEAD_BYTES, Encoding, Format, recognise
+from uploads.images.film import Film, compose, composed
+from uploads.images.formats import ANIMATED_PNG, HEAD_BYTES, Encoding, Format, recognise
 from uploads.images.memory import check_pixels
 from uploads.images.orientation import OUT_OF_ORDER, turn
 from uploads.images.reasons import DAMAGED, GREW, NOT_AN_IMAGE
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import pyvips
 
 THUMBNAIL_SIZE = 320  # pixels, the longer side
+COMPOSED_BYTES = 40  # held a pixel, where frames are put together here
 DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
 
 
@@ -33,9 +37,9 @@ class Grew(Exception):
 
 def look(source: Path, *, max_pixels: int) -> int:
     """How many bytes will be held of the picture, by its header. Raises ImageRejected."""
-    image_format = recognised(source)
-    image_format.check(source)
-    return check_pixels(read_frame(source, image_format), image_format, max_pixels)
+    image_format, film = opened(source)
+    frame = film.frame() if film else read_frame(source, image_format)
+    return check_pixels(frame, image_format, max_pixels)
 
 
 def make(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
@@ -45,9 +49,9 @@ def make(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
     A picture that has to be turned needs up to 8 bytes a pixel there meanwhile. Raises
     ImageRejected.
     """
-    image_format = recognised(source)
+    image_format, film = opened(source)
     image, thumbnail = folder / "image", folder / "thumbnail"
-    pixels = pixels_of(source, image_format)
+    pixels = pixels_of(source, image_format, film, folder / "film")
     for encoding in image_format.encodings:
         picture = pixels()
         if not suits(encoding, picture):
@@ -80,8 +84,29 @@ def recognised(source: Path) -> Format:
     return image_format
 
 
-def pixels_of(source: Path, image_format: Format) -> Callable[[], pyvips.Image]:
+def opened(source: Path) -> tuple[Format, Film | None]:
+    """What a file is, and its frames where libvips can't put them together.
+
+    Raises ImageRejected.
+    """
+    image_format = recognised(source)
+    image_format.check(source)
+    if image_format.content_type == "image/png" and (film := apng.film(source)):
+        return ANIMATED_PNG, film
+    if image_format.content_type == "image/gif":
+        frame = read_frame(source, image_format)
+        if film := gif.film(source, frame.width, frame.height, frame.get("loop")):
+            return replace(image_format, frame_bytes=COMPOSED_BYTES), film
+    return image_format, None
+
+
+def pixels_of(
+    source: Path, image_format: Format, film: Film | None, spool: Path
+) -> Callable[[], pyvips.Image]:
     """What gives the pixels, each time from the first."""
+    if film:
+        compose(film, spool)
+        return partial(composed, film, spool)
     if image_format.content_type != "image/heic":
         return partial(read_eight_bits, source, image_format)
     decoded = decode_heic(source, image_format)

@@ -1,4 +1,4 @@
-"""What the chunks of a PNG say of it.
+"""What the chunks of a PNG say of it, and one with wrong checksums put right.
 
 https://www.w3.org/TR/png-3/; what it leaves open is done as Chromium does it.
 """
@@ -14,7 +14,9 @@ from typing import NamedTuple
 from uploads.images import icc
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
 PROFILE_MAX_BYTES = 4 * 1024 * 1024  # the largest that printers have take two
+SLICE_BYTES = 64 * 1024
 # Within 5 % of 1/2.2, which is about sRGB's own curve, browsers take that one.
 LIKE_SRGB = range(43_182, 47_728)
 
@@ -24,12 +26,17 @@ class Chunk(NamedTuple):
     data: bytes
     is_sound: bool  # its checksum is right
 
+    @property
+    def may_be_left_out(self) -> bool:
+        return bool(self.kind[0] & 0x20)
+
 
 def chunks(path: Path, *, longest: int | None = None) -> Iterator[Chunk]:
     """The chunks up to the last; of one that is longer no more than its kind.
 
     Whatever the bytes are: what is cut short is not sound.
     """
+    left = path.stat().st_size  # nothing is asked for that is not there: it would be made room for
     with path.open("rb") as file:
         file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
@@ -38,14 +45,23 @@ def chunks(path: Path, *, longest: int | None = None) -> Iterator[Chunk]:
                 file.seek(length + 4, 1)
                 yield Chunk(kind, b"", is_sound=False)
                 continue
-            data, checksum = file.read(length), file.read(4)
-            is_sound = checksum == zlib.crc32(kind + data).to_bytes(4)
+            data, checksum = file.read(min(length, left)), file.read(4)
+            is_sound = checksum == zlib.crc32(data, zlib.crc32(kind)).to_bytes(4)
             yield Chunk(kind, data, is_sound)
             if kind == b"IEND":
                 return
 
 
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """As it stands in a file."""
+    return struct.pack(">I4s", len(data), kind) + data + zlib.crc32(kind + data).to_bytes(4)
+
+
 # --- Colours -------------------------------------------------------------------------------------
+
+
+COLOURS = {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
+SRGB_INTENTS = [b"\0", b"\1", b"\2", b"\3"]
 
 
 def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
@@ -61,16 +77,13 @@ def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
         if each.kind == b"IDAT":
             break
         has_palette = has_palette or each.kind == b"PLTE"
-        if each.is_sound and not (has_palette and each.kind == b"cICP"):
+        if each.is_sound and each.kind in COLOURS - ({b"cICP"} if has_palette else set()):
             said.setdefault(each.kind, each.data)
     return (
         coded_profile(said.get(b"cICP", b""))
         or embedded_profile(said.get(b"iCCP", b""))
         or (None if said.get(b"sRGB") in SRGB_INTENTS else measured_profile(said))
     )
-
-
-SRGB_INTENTS = [b"\0", b"\1", b"\2", b"\3"]
 
 
 def coded_profile(cicp: bytes) -> bytes | None:
@@ -103,3 +116,51 @@ def measured_profile(said: dict[bytes, bytes]) -> bytes | None:
     x = [each / 1e5 for each in struct.unpack(">8i", chrm)]
     white, red, green, blue = zip(x[::2], x[1::2], strict=True)
     return icc.make_profile(icc.Primaries(red, green, blue, white), icc.power(1e5 / value))
+
+
+# --- Checksums -----------------------------------------------------------------------------------
+
+
+def sound_pixels(header: bytes, stream: bytes, *, are_sound: bool) -> bytes | None:
+    """The compressed pixels with a right checksum; None where they are not all there.
+
+    They have two, their chunks' and their own: one of them has to be right.
+    """
+    found = inflate(stream, most=most_bytes(header))
+    if found is None:
+        return None
+    end, checksum = found
+    if not are_sound and stream[end : end + 4] != checksum:
+        return None
+    # A window of the largest size, whatever the first two bytes say: RFC 1950, 2.2.
+    return b"\x78\x9c" + stream[2:end] + checksum
+
+
+def most_bytes(header: bytes) -> int:
+    """That the pixels can be before compression, or more."""
+    if len(header) != 13:
+        return 0
+    width, height, depth, colour = struct.unpack(">IIBB", header[:10])
+    row = width * CHANNELS.get(colour, 0) * depth // 8 + 2  # with its filter
+    return int(row * (2 * height + 8))  # an interlaced picture has rows that are cut up
+
+
+def inflate(stream: bytes, *, most: int) -> tuple[int, bytes] | None:
+    """Where the compressed pixels end in the stream, and their checksum; None where they don't."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    checksum, count = 1, 0
+    for at in range(2, len(stream), SLICE_BYTES):
+        piece = stream[at : at + SLICE_BYTES]
+        end = at + len(piece)
+        while piece and not inflater.eof:
+            try:
+                pixels = inflater.decompress(piece, SLICE_BYTES * 16)
+            except zlib.error:
+                return None
+            checksum, count = zlib.adler32(pixels, checksum), count + len(pixels)
+            if count > most:
+                return None
+            piece = inflater.unconsumed_tail
+        if inflater.eof:
+            return end - len(inflater.unused_data), checksum.to_bytes(4)
+    return None

@@ -38,12 +38,15 @@ def read(path: Path, image_format: Format, **options: Any) -> pyvips.Image:
     options = image_format.load_options | options
     image: pyvips.Image = loader(str(path), access="sequential", **options)
     embedded = image.get(PROFILE) if image.get_typeof(PROFILE) else None
-    profile = image_format.colour_profile(path, embedded)
-    if profile != embedded:
-        image = image.copy()
-        image.remove(PROFILE)
-        if profile:
-            image.set_type(load_vips().GValue.blob_type, PROFILE, profile)
+    return with_profile(image, image_format.colour_profile(path, embedded))
+
+
+def with_profile(image: pyvips.Image, profile: bytes | None) -> pyvips.Image:
+    """The image with this profile and no other."""
+    image = image.copy()
+    image.remove(PROFILE)
+    if profile:
+        image.set_type(load_vips().GValue.blob_type, PROFILE, profile)
     return image
 
 
