@@ -148,7 +148,7 @@ def work(request: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
     """What came of it: `done`, or `rejected` for a reason; what was not foreseen is in `error`."""
     try:
         if request["do"] == "look":
-            return {"done": picture.look(source, max_pixels=request["max_pixels"])}
+            return {"done": picture.look(source, folder, max_pixels=request["max_pixels"])}
         return {"done": picture.make(source, folder, max_bytes=request["max_bytes"])}
     except ImageRejected as rejected:
         return {"rejected": rejected.sentence}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uploads.errors import ImageRejected
-from uploads.images import heif, png
+from uploads.images import heif, markers, png
 from uploads.images.reasons import DAMAGED, TOO_MANY_FRAMES
 
 MAX_FRAMES = 4_000  # more than six minutes at ten a second
@@ -119,6 +119,8 @@ class Format:
     check: Callable[[Path], None] = lambda path: None  # what its library doesn't
     # The profile that it is shown with, from the one that the decoder found.
     colour_profile: Callable[[Path, bytes | None], bytes | None] = lambda path, embedded: embedded
+    # Write it without what its decoder complains of in vain, if it does; whether it was written.
+    mend: Callable[[Path, Path, str], bool] = lambda source, target, complaint: False
 
 
 FORMATS = [
@@ -129,6 +131,7 @@ FORMATS = [
         # Damage is no more than a warning to the JPEG library, and what it can't read it paints.
         load_options={"fail_on": "warning"},
         encodings=[jpeg(80), jpeg(60), jpeg(35)],  # 85 makes a photo half as large again
+        mend=markers.mend,
     ),
     Format(
         "image/png",
@@ -147,6 +150,7 @@ FORMATS = [
             jpeg(35),
         ],
         colour_profile=png.colour_profile,
+        mend=png.mend,
     ),
     Format(
         "image/gif",

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uploads.errors import ImageRejected
 from uploads.images import apng, gif
@@ -26,7 +26,10 @@ from uploads.images.vips import PROFILE, load_vips, read, read_frame
 if TYPE_CHECKING:
     import pyvips
 
+Result = TypeVar("Result")
+
 THUMBNAIL_SIZE = 320  # pixels, the longer side
+MENDINGS = 3  # of a file, each of another kind
 COMPOSED_BYTES = 40  # held a pixel, where frames are put together here
 DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
 
@@ -35,11 +38,15 @@ class Grew(Exception):
     """What was encoded is larger than it may be."""
 
 
-def look(source: Path, *, max_pixels: int) -> int:
+def look(source: Path, folder: Path, *, max_pixels: int) -> int:
     """How many bytes will be held of the picture, by its header. Raises ImageRejected."""
-    image_format, film = opened(source)
-    frame = film.frame() if film else read_frame(source, image_format)
-    return check_pixels(frame, image_format, max_pixels)
+
+    def look_at(path: Path) -> int:
+        image_format, film = opened(path)
+        frame = film.frame() if film else read_frame(path, image_format)
+        return check_pixels(frame, image_format, max_pixels)
+
+    return overlooking(look_at, source, folder)
 
 
 def make(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
@@ -49,6 +56,31 @@ def make(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
     A picture that has to be turned needs up to 8 bytes a pixel there meanwhile. Raises
     ImageRejected.
     """
+
+    def make_of(path: Path) -> dict[str, Any]:
+        return make_whole(path, folder, max_bytes=max_bytes)
+
+    return overlooking(make_of, source, folder)
+
+
+def overlooking(work: Callable[[Path], Result], source: Path, folder: Path) -> Result:
+    """What comes of the work on a file, or on one without what every viewer overlooks.
+
+    That is written to the folder once the work fails, as most files have nothing of the kind.
+    """
+    for number in range(MENDINGS):
+        try:
+            return work(source)
+        except load_vips().Error as error:
+            mended = folder / f"mended-{number}"
+            if not recognised(source).mend(source, mended, str(error)):
+                raise
+            source = mended
+    return work(source)
+
+
+def make_whole(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
+    """As `make`, of a file of which nothing has to be overlooked."""
     image_format, film = opened(source)
     image, thumbnail = folder / "image", folder / "thumbnail"
     pixels = pixels_of(source, image_format, film, folder / "film")

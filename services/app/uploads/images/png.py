@@ -121,6 +121,33 @@ def measured_profile(said: dict[bytes, bytes]) -> bytes | None:
 # --- Checksums -----------------------------------------------------------------------------------
 
 
+def mend(source: Path, target: Path, complaint: str) -> bool:
+    """Write the PNG with right checksums, if all its pixels are there; whether they are.
+
+    Browsers look at few of them. What may be left out is, where its own is wrong.
+    """
+    head: list[Chunk] = []
+    rest: list[Chunk] = []
+    stream: list[bytes] = []
+    are_sound = True
+    for each in chunks(source):
+        if each.kind == b"IDAT":
+            stream.append(each.data)
+            are_sound = are_sound and each.is_sound
+        elif each.is_sound:
+            (rest if stream else head).append(each)
+        elif each.kind != b"IEND" and not each.may_be_left_out:
+            return False
+    if not head or head[0].kind != b"IHDR":
+        return False
+    pixels = sound_pixels(head[0].data, b"".join(stream), are_sound=are_sound)
+    if pixels is None:
+        return False
+    parts = [*head, Chunk(b"IDAT", pixels, is_sound=True), *rest]
+    target.write_bytes(SIGNATURE + b"".join(chunk(each.kind, each.data) for each in parts))
+    return True
+
+
 def sound_pixels(header: bytes, stream: bytes, *, are_sound: bool) -> bytes | None:
     """The compressed pixels with a right checksum; None where they are not all there.
 
