@@ -23,7 +23,7 @@ from addresses import addresses
 NO_ENGINE = 3
 WAIT_SECONDS = 300
 RESTARTS_SECONDS = 10  # after that, what still ends and starts anew will not be well
-FORMER = "former user "  # how bootstrap begins the line of a key that it left alive
+FORMER = "former users:"  # how bootstrap begins its last line, where it left some alive
 
 
 def die(message: str) -> NoReturn:
@@ -154,8 +154,7 @@ def failed_bootstrap() -> str:
 
 def forget_former_keys() -> None:
     """Remove MinIO's users of former keys, now that nothing uses them any more."""
-    code, text = doctor.output(*doctor.COMPOSE, "logs", "--no-log-prefix", "minio-bootstrap")
-    if code == 0 and FORMER in text:
+    if FORMER in last_line("minio-bootstrap"):
         bootstrap = ("python", "/srv/bootstrap.py", "/srv/s3-policy.json", "--forget")
         compose("run", "--rm", "--no-deps", "minio-bootstrap", *bootstrap)
 

@@ -611,3 +611,32 @@ def test_more_of_each_share_the_work_and_nothing_is_lost(server):
     assert set(answers) == {"kept"}
     server.loses_nothing()
     assert server.sql("SELECT name, last_error FROM uploads_sweep WHERE last_error <> ''") == []
+
+
+# --- A changed key ------------------------------------------------------------------------------
+
+
+def test_a_changed_key_never_takes_the_running_sites_storage_away(server):
+    former = server.env["AWS_ACCESS_KEY_ID"]
+    file = server.folder / ".env.production"
+
+    def stores() -> None:
+        """The site that runs takes a file and hands it out."""
+        answer = fetch(f"{server.page}/a.txt", "PUT", data=b"kept", headers={"Ttl": "60"})
+        assert answer.status_code == 201, answer.text
+        assert fetch(answer.text.strip()).content == b"kept"
+
+    before = file.read_text()
+    set_variables(file, AWS_SECRET_ACCESS_KEY=uuid.uuid4().hex)
+    with pytest.raises(AssertionError, match="a new secret needs a new AWS_ACCESS_KEY_ID, so that"):
+        server.prod()
+    stores()
+    file.write_text(before)
+
+    set_variables(file, AWS_ACCESS_KEY_ID="another", AWS_SECRET_ACCESS_KEY=uuid.uuid4().hex)
+    server.compose("run", "--rm", "release")  # as far as that, and no further
+    stores()
+    said = server.prod()
+
+    assert f"user {former}: removed" in said
+    stores()

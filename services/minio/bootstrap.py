@@ -1,8 +1,9 @@
 """MinIO made ready for the app: the bucket, its backstop, its marker, and the app's user.
 
 Runs at every start, with root's credentials, and corrects what differs: an `.env` with a new access
-key over an old volume leaves one user, the new one. Its input is the environment that compose gives
-it, and the policy file that is its one argument.
+key over an old volume adds its user. That of the old one goes when `make up` or `make prod` has put
+in place all that works with the new one, and runs this once more with `--forget`. Its input is the
+environment that compose gives it, and the policy file that is its first argument.
 """
 
 import io
@@ -74,22 +75,47 @@ def write_marker(client: Minio, bucket: str) -> None:
     print(f"bucket {bucket}: marker {body.decode()}")
 
 
-def set_app_user(admin: MinioAdmin, policy: dict, *, access_key: str, secret_key: str) -> None:
-    """The one user that the policy belongs to; those of former keys go."""
-    admin.policy_add(POLICY_NAME, policy=policy)
+def has_secret(client: Minio, bucket: str) -> bool:
+    """Whether the client's user has the client's secret, whatever else it may do."""
+    try:
+        next(iter(client.list_objects(bucket)), None)
+    except S3Error as error:
+        return error.code != "SignatureDoesNotMatch"
+    return True
+
+
+def users_of_policy(admin: MinioAdmin) -> set[str]:
+    """The app's user, and those of its former keys."""
     users = json.loads(admin.user_list())
-    for name in users:
-        if name != access_key and users[name].get("policyName") == POLICY_NAME:
-            admin.user_remove(name)
-            print(f"user {name}: removed")
+    return {name for name, user in users.items() if user.get("policyName") == POLICY_NAME}
+
+
+def set_app_user(admin: MinioAdmin, policy: dict, *, access_key: str, secret_key: str) -> None:
+    """The user of these keys; whoever works with former ones goes on until they are forgotten."""
+    admin.policy_add(POLICY_NAME, policy=policy)
+    known = users_of_policy(admin)
     admin.user_add(access_key, secret_key)  # also gives an old user the new secret
-    if users.get(access_key, {}).get("policyName") != POLICY_NAME:
+    if access_key not in known:
         admin.policy_set(POLICY_NAME, user=access_key)
     print(f"user {access_key}: may do what policy {POLICY_NAME} allows")
+    former = sorted(known - {access_key})
+    if former:  # the last line, by which the verbs know
+        print(f"former users: {', '.join(former)}")
 
 
-def main(policy_file: str) -> None:
-    """All of it; each client repeats a request that the server is not ready for, for seconds."""
+def forget_former_keys(admin: MinioAdmin, *, access_key: str) -> None:
+    """Nothing uses the former keys any more: their users go."""
+    for name in sorted(users_of_policy(admin) - {access_key}):
+        admin.user_remove(name)
+        print(f"user {name}: removed")
+
+
+def main(policy_file: str, option: str = "") -> None:
+    """All of it; each client repeats a request that the server is not ready for, for seconds.
+
+    With `--forget` nothing but the last step, removing the users of former keys. With
+    `--keep-secret` a user that is there keeps its secret, which a running site works with.
+    """
     server = urlsplit(os.environ["AWS_S3_ENDPOINT_URL"])
     bucket = os.environ["AWS_STORAGE_BUCKET_NAME"]
     region = os.environ.get("AWS_S3_REGION_NAME") or "us-east-1"
@@ -98,18 +124,29 @@ def main(policy_file: str) -> None:
     client = Minio(server.netloc, credentials=root, region=region, secure=secure)
     admin = MinioAdmin(endpoint=server.netloc, credentials=root, region=region, secure=secure)
 
+    access_key, secret_key = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
+    if option == "--forget":
+        forget_former_keys(admin, access_key=access_key)
+        return
+    app = Minio(
+        server.netloc,
+        credentials=StaticProvider(access_key, secret_key),
+        region=region,
+        secure=secure,
+    )
+    there = option == "--keep-secret" and access_key in users_of_policy(admin)
+    if there and not has_secret(app, bucket):
+        sys.exit(
+            f"bootstrap: AWS_SECRET_ACCESS_KEY is another than {access_key} has, with which the"
+            " site may be running: a new secret needs a new AWS_ACCESS_KEY_ID"
+        )
     make_bucket(client, bucket)
     longest_life = int(os.environ.get("UPLOAD_TTL_MAX") or DAY)
     set_lifecycle(client, bucket, longest_life=longest_life)
     write_marker(client, bucket)
     policy = json.loads(Path(policy_file).read_text().replace("BUCKET", bucket))
     policy["Statement"] += FORBIDDEN
-    set_app_user(
-        admin,
-        policy,
-        access_key=os.environ["AWS_ACCESS_KEY_ID"],
-        secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
-    )
+    set_app_user(admin, policy, access_key=access_key, secret_key=secret_key)
 
 
 if __name__ == "__main__":
