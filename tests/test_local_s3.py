@@ -10,7 +10,7 @@ import pytest
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
-import s3_forms
+import s3_server
 from stack import set_variables
 from test_local import Tree, Visitor
 
@@ -34,7 +34,8 @@ def tree() -> Iterator[Tree]:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of an S3 server."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEYS["AWS_SECRET_ACCESS_KEY"])
-    monkeypatch.setattr(S3Response, "_bucket_response_post", s3_forms.honour_policies())
+    monkeypatch.setattr(S3Response, "_bucket_response_post", s3_server.honour_policies())
+    monkeypatch.setattr(S3Response, "copy_object", s3_server.copy_what_matches)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
-    import s3_forms
+    import s3_server
     import servers
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
@@ -55,7 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     sockets.mkdir()
     postgres = _running.enter_context(servers.Postgres(folder / "postgres", sockets))
     valkey = _running.enter_context(servers.Valkey(folder / "valkey"))
-    S3Response._bucket_response_post = s3_forms.honour_policies()
+    S3Response._bucket_response_post = s3_server.honour_policies()
+    S3Response.copy_object = s3_server.copy_what_matches
     s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     s3.start()
     _running.callback(s3.stop)

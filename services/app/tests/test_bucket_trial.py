@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from moto.s3.responses import S3Response
 
-import s3_forms
+import s3_server
 from uploads.errors import StorageUnavailable
 
 pytestmark = pytest.mark.django_db
@@ -53,7 +53,7 @@ def test_a_bucket_that_does_all_of_it_is_taken_and_left_as_it_was(s3):
 def test_a_server_that_ignores_one_rule_of_a_form_is_refused_by_its_name(
     s3, monkeypatch, ignoring, said
 ):
-    answer_forms_by(monkeypatch, s3_forms.honour_policies(ignoring=ignoring))
+    answer_forms_by(monkeypatch, s3_server.honour_policies(ignoring=ignoring))
     with pytest.raises(CommandError, match="The server takes ") as refused:
         verify()
     assert said in str(refused.value)
@@ -62,7 +62,7 @@ def test_a_server_that_ignores_one_rule_of_a_form_is_refused_by_its_name(
 
 
 def test_a_server_that_ignores_the_whole_policy_is_refused_with_each_rule(s3, monkeypatch):
-    answer_forms_by(monkeypatch, s3_forms.ANY_FORM)
+    answer_forms_by(monkeypatch, s3_server.ANY_FORM)
     with pytest.raises(CommandError) as refused:
         verify()
     assert len(str(refused.value).splitlines()) == 4
@@ -72,7 +72,7 @@ def test_a_server_that_ignores_the_whole_policy_is_refused_with_each_rule(s3, mo
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (s3_forms.takes_no_form, "it answers 501 NotImplemented"),
+        (s3_server.takes_no_form, "it answers 501 NotImplemented"),
         (lambda *_: (405, {}, ""), "it answers 405"),
         (lambda *_: (200, {}, "<html>Welcome</html>"), "it answers 200"),
         (lambda *_: (307, {"Location": "http://elsewhere.example/"}, ""), "it answers 307"),
@@ -83,7 +83,7 @@ def test_a_server_that_takes_no_form_is_refused(s3, monkeypatch, answer, said):
     def only_forms(response, request, bucket_name):
         if "policy" in response.querystring:
             return answer(response, request, bucket_name)
-        return s3_forms.ANY_FORM(response, request, bucket_name)
+        return s3_server.ANY_FORM(response, request, bucket_name)
 
     answer_forms_by(monkeypatch, only_forms)
     with pytest.raises(CommandError, match="The server takes no form: ") as refused:
@@ -94,8 +94,8 @@ def test_a_server_that_takes_no_form_is_refused(s3, monkeypatch, answer, said):
 
 def test_a_refusal_that_stores_nevertheless_is_none(s3, monkeypatch):
     def stores_and_refuses(response, request, bucket_name):
-        answer = s3_forms.ANY_FORM(response, request, bucket_name)
-        refused = s3_forms.honour_policies()(response, request, bucket_name)
+        answer = s3_server.ANY_FORM(response, request, bucket_name)
+        refused = s3_server.honour_policies()(response, request, bucket_name)
         return refused if refused[0] == 403 else answer
 
     answer_forms_by(monkeypatch, stores_and_refuses)
@@ -105,7 +105,7 @@ def test_a_refusal_that_stores_nevertheless_is_none(s3, monkeypatch):
 
 
 def test_a_server_that_fails_at_a_wrong_form_has_not_refused_it(s3, monkeypatch):
-    honest = s3_forms.honour_policies()
+    honest = s3_server.honour_policies()
 
     def fails(response, request, bucket_name):
         answer = honest(response, request, bucket_name)
@@ -174,6 +174,13 @@ def test_a_bucket_that_anybody_may_read_is_refused(s3):
 
 
 def test_a_server_that_copies_nothing_is_refused(s3, monkeypatch):
-    monkeypatch.setattr("uploads.bucket_trial.copy", lambda *_: None)
-    with pytest.raises(CommandError, match="the copy is not there"):
+    monkeypatch.setattr(s3, "copy", lambda *_, **__: True)
+    with pytest.raises(CommandError, match="The server copies no object"):
         verify()
+
+
+def test_a_server_that_copies_what_was_exchanged_meanwhile_is_refused(s3, monkeypatch):
+    monkeypatch.setattr(S3Response, "copy_object", s3_server.ANY_COPY)
+    with pytest.raises(CommandError, match="it ignores x-amz-copy-source-if-match"):
+        verify()
+    assert keys(s3) == {"marker"}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from uploads.errors import StorageUnavailable
 from uploads.storage import S3, Ticket
-from uploads.storage.trial import copy, delete_alone, read_unsigned, send_form
+from uploads.storage.trial import delete_alone, read_unsigned, send_form
 
 SECONDS = 300  # that a form is good for
 DAY = 24 * 60 * 60  # seconds; more than a server's clock may differ
@@ -82,10 +82,21 @@ class Trial:
 
     def copy(self) -> Iterator[str]:
         """As `complete` does with a file."""
-        source, target = self.put(), self.new_key("files")
-        copy(self.s3, source, target)
-        if not self.holds(target):
-            yield "The bucket says that it copied an object, and the copy is not there."
+        key = self.put()
+        source = self.s3.head(key)
+        if source is None or not self.copies(key, source.etag):
+            yield "The server copies no object, where it is asked for the one that was looked at."
+        if self.copies(key, f'"{"0" * 32}"'):
+            yield (
+                "The server copies an object that is not the one that was looked at (it ignores"
+                " x-amz-copy-source-if-match): a visitor could exchange what a link leads to."
+            )
+
+    def copies(self, source: str, etag: str) -> bool:
+        """Whether S3 copies the object, where it is the one with this ETag."""
+        target = self.new_key("files")
+        self.s3.copy(source, target, etag=etag, content_type="application/octet-stream")
+        return self.holds(target)
 
     def put_part(self) -> tuple[str, str, str]:
         """A key, the id of its multipart upload, and what names its first part."""

@@ -43,14 +43,6 @@ def preflight(s3: S3, origin: str) -> bool:
     return answer.headers.get("Access-Control-Allow-Origin") in {"*", origin}
 
 
-def copy(s3: S3, source: str, target: str) -> None:
-    """Let S3 copy an object. Raises StorageUnavailable."""
-    with answering():
-        s3.client.copy_object(
-            Bucket=s3.bucket, Key=target, CopySource={"Bucket": s3.bucket, "Key": source}
-        )
-
-
 def delete_alone(s3: S3, key: str) -> None:
     """Delete the key and whatever was begun in parts under it; one that is not there is no error.
 

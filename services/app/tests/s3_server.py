@@ -1,6 +1,7 @@
-"""A form's policy as S3 honours it, for moto, which takes any form; and servers that do worse.
+"""What moto leaves out of S3, a form's policy and a copy's condition; and servers that do worse.
 
 https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-HTTPPOSTConstructPolicy.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 """
 
 import base64
@@ -12,10 +13,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
+from urllib.parse import unquote
 
 from moto.s3.responses import S3Response
 
 ANY_FORM = S3Response._bucket_response_post  # moto's own
+ANY_COPY = S3Response.copy_object
 
 
 def honour_policies(*, ignoring: str = "") -> Callable[..., Any]:
@@ -32,6 +35,16 @@ def honour_policies(*, ignoring: str = "") -> Callable[..., Any]:
         return ANY_FORM(response, request, bucket_name)
 
     return post
+
+
+def copy_what_matches(response: S3Response) -> Any:
+    """What answers a copy: only of the object that has the ETag which it names."""
+    wanted = response.headers.get("x-amz-copy-source-if-match")
+    source = unquote(response.headers["x-amz-copy-source"]).lstrip("/")
+    found = response.backend.get_object(*source.split("/", 1))
+    if wanted and found and found.etag != wanted:
+        return 412, {}, "<Error><Code>PreconditionFailed</Code></Error>"
+    return ANY_COPY(response)
 
 
 def takes_no_form(response: S3Response, request: Any, bucket_name: str) -> Any:
