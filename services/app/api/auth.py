@@ -48,7 +48,10 @@ class VisitorCookie(APIKeyCookie):
     CSRF token as well."""
 
     param_name = visitor.COOKIE
-    openapi_description = "The cookie that the pages set; with X-CSRFToken where not GET."
+    openapi_description = (
+        "The cookie that the pages set, over HTTPS under the name `__Host-visitor`; with"
+        " X-CSRFToken where not GET."
+    )
 
     def __call__(self, request: HttpRequest) -> uuid.UUID | None:
         who = visitor.known(request)

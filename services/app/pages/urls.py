@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from pages import views
+from pages import operator, views
 from uploads.models import Kind
 
 
@@ -32,4 +32,5 @@ urlpatterns = [
     path("f/<token:token>", views.Link.as_view(kind=Kind.FILE), name="file-link"),
     path("i/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
     path("f/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
+    path("admin/login/", operator.login),
 ]

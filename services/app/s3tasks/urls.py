@@ -4,9 +4,10 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
     path("", include("api.urls")),
     path("", include("pages.urls")),
+    # Behind the pages', of which one is its login.
+    path("admin/", admin.site.urls),
 ]
 
 handler400 = "pages.errors.bad_request"

@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -151,6 +152,21 @@ def owner() -> uuid.UUID:
 def stranger() -> uuid.UUID:
     """Somebody else."""
     return uuid.uuid4()
+
+
+@pytest.fixture
+def one_minute(settings, monkeypatch):
+    """A minute that does not end, in which Redis counts, however busy the machine is."""
+    import redis
+
+    from uploads import hints, rate
+
+    now = 60 * (time.time() // 60) + 20
+    monkeypatch.setattr(rate.time, "time", lambda: now)
+    monkeypatch.setattr(hints, "_silent_until", 0.0)
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        monkeypatch.setattr(rate, "client", lambda: client)
+        yield now
 
 
 @pytest.fixture

@@ -401,7 +401,7 @@ def begin_in_thread():
 
 class TestRate:
     @pytest.fixture(autouse=True)
-    def limited(self, settings):
+    def limited(self, settings, one_minute):
         settings.UPLOAD_RATE = 2
 
     def test_too_many_from_one_address_wait(self, store):

@@ -1,6 +1,9 @@
 """Nobody reaches another visitor's uploads, unless they share one board."""
 
+import time
+
 import pytest
+from django.core import signing
 from django.test import Client
 
 from multipart import post
@@ -89,8 +92,12 @@ class TestCookie:
         assert cookie["samesite"] == "Lax"
         assert not cookie["secure"]
 
-    def test_over_https_it_stays_on_https(self, client):
-        assert client.get("/", secure=True).cookies[visitor.COOKIE]["secure"]
+    def test_over_https_it_stays_on_this_host_and_https(self, client):
+        """What `__Host-` promises, browsers only believe with all of these."""
+        cookie = client.get("/", secure=True).cookies["__Host-visitor"]
+        assert cookie["secure"]
+        assert (cookie["path"], cookie["domain"]) == ("/", "")
+        assert cookie["httponly"]
 
     def test_it_outlives_every_upload_and_each_answer_renews_it(self, client, settings):
         first = client.get("/").cookies[visitor.COOKIE]
@@ -114,9 +121,79 @@ class TestCookie:
 
     def test_another_cookie_of_ours_is_no_visitor(self, owner):
         """A value that was signed for something else does not pass."""
-        from django.core import signing
-
         upload_id = owner.cookies[visitor.COOKIE].value.partition(":")[0]
         forger = Client()
         forger.cookies[visitor.COOKIE] = signing.get_cookie_signer(salt="other").sign(upload_id)
         assert "secret" not in forger.get("/files/").content.decode()
+
+
+class TestAge:
+    """A cookie is good for as long as what was uploaded with it can live, and no longer."""
+
+    @pytest.fixture
+    def life(self):
+        return visitor.life()
+
+    def later(self, monkeypatch, seconds):
+        now = time.time() + seconds
+        monkeypatch.setattr(signing.time, "time", lambda: now)
+
+    @pytest.mark.parametrize("secure", [False, True])
+    @pytest.mark.parametrize(("after", "known"), [(-1, True), (1, False)])
+    def test_an_old_one_is_nobodys(self, disk, monkeypatch, life, secure, after, known):
+        browser = Client()
+        post(browser, "/files/", ("file", "mine.pdf", b"1"), secure=secure)
+        browser.get("/files/", secure=secure)  # which says once that it came
+        self.later(monkeypatch, life + after)
+        assert ("mine.pdf" in browser.get("/files/", secure=secure).content.decode()) == known
+
+    def test_an_old_one_is_nobodys_to_programs_either(self, disk, monkeypatch, life):
+        browser = Client()
+        browser.get("/")
+        assert browser.get("/api/uploads").status_code == 200
+        self.later(monkeypatch, life + 1)
+        assert browser.get("/api/uploads").status_code == 401
+
+    def test_the_age_follows_how_long_uploads_live(self, settings, life):
+        settings.UPLOAD_TTL_MAX += 100
+        assert visitor.life() == life + 100 > settings.UPLOAD_TTL_MAX
+
+
+class TestEarlierName:
+    """Before, the cookie was named `visitor` over HTTPS as well."""
+
+    @pytest.fixture
+    def earlier(self, owner):
+        """A browser that was here, over HTTPS, before the name changed."""
+        return owner
+
+    def test_its_uploads_stay_and_it_gets_the_new_one(self, earlier):
+        answer = earlier.get("/files/", secure=True)
+        assert "secret.pdf" in answer.content.decode()
+        assert answer.cookies["__Host-visitor"].value
+        assert answer.cookies["visitor"]["max-age"] == 0
+        del earlier.cookies["visitor"]
+        assert "secret.pdf" in earlier.get("/files/", secure=True).content.decode()
+
+    def test_programs_know_it(self, earlier):
+        assert len(earlier.get("/api/uploads", secure=True).json()) == 2
+
+    def test_one_planted_beside_the_new_one_is_not_looked_at(self, earlier, owner):
+        """A neighbour's host can set `visitor` for ours; `__Host-` it can't."""
+        stranger = Client()
+        stranger.get("/", secure=True)
+        stranger.cookies["visitor"] = owner.cookies["visitor"].value
+        assert "secret" not in stranger.get("/files/", secure=True).content.decode()
+
+    def test_the_new_value_is_none_under_the_old_name(self, owner):
+        owner.get("/files/", secure=True)
+        stranger = Client()
+        stranger.cookies["visitor"] = owner.cookies["__Host-visitor"].value
+        assert "secret" not in stranger.get("/files/", secure=True).content.decode()
+        assert "secret" not in stranger.get("/files/").content.decode()
+
+    def test_over_plain_http_the_new_name_is_not_looked_at(self, owner):
+        owner.get("/files/", secure=True)
+        stranger = Client()
+        stranger.cookies["__Host-visitor"] = owner.cookies["__Host-visitor"].value
+        assert "secret" not in stranger.get("/files/").content.decode()
