@@ -12,14 +12,19 @@ import sys
 import envfile
 
 PLAN = 20  # of either, on Heroku's small plans
-VARIABLES = ("WEB_CONCURRENCY", "WEB_THREADS", "WORKER_CONCURRENCY", "REDIS_MAX_CONNECTIONS")
+VARIABLES = (
+    "WEB_CONCURRENCY",
+    "WEB_DATABASE_CONNECTIONS",
+    "WORKER_CONCURRENCY",
+    "REDIS_MAX_CONNECTIONS",
+)
 
 
 def numbers(env: dict[str, str]) -> dict[str, int]:
     """What decides it, from `.env`, else the template; ends the program where one is no number."""
     defaults = envfile.read(envfile.TEMPLATE)
     found = {}
-    for name in VARIABLES:
+    for name in (*VARIABLES, "WEB_THREADS"):
         value = env.get(name) or defaults[name]
         if not re.fullmatch(r"[1-9][0-9]{0,4}", value):
             sys.exit(f"{name}={value} in .env: expected a number, 1 or more")
@@ -42,8 +47,8 @@ def most(number: dict[str, int]) -> dict[str, dict[str, int]]:
             "a shell": 1,
         },
         "Postgres": {
-            # One a thread, one for what has vanished (uploads/presence.py), one for /readyz.
-            "web": number["WEB_CONCURRENCY"] * (number["WEB_THREADS"] + 2),
+            # Its threads share them, with /readyz and what looks for what has vanished.
+            "web": number["WEB_CONCURRENCY"] * number["WEB_DATABASE_CONNECTIONS"],
             # The main process hands back what is in hand when it stops.
             "worker": number["WORKER_CONCURRENCY"] + 1,
             "release": 1,
@@ -88,6 +93,7 @@ def compose_problem(env: dict[str, str]) -> str | None:
     if admitted and total > int(admitted.group(1)):
         return (
             f"Postgres in docker-compose.yml admits {admitted.group(1)} connections, and these"
-            f" processes may take {total}: lower WEB_CONCURRENCY or WEB_THREADS in .env"
+            f" processes may take {total}: lower WEB_CONCURRENCY or WEB_DATABASE_CONNECTIONS in"
+            " .env"
         )
     return None

@@ -207,7 +207,10 @@ def test_doctor_prints_the_budget_of_connections_which_fits_the_small_plans(
             "Redis: more than Heroku's small plan admits; WEB_CONCURRENCY=1 or"
             " REDIS_MAX_CONNECTIONS=1 would fit",
         ),
-        ({"WEB_THREADS": 20}, "Postgres: more than Heroku's small plan admits; WEB_THREADS=13"),
+        (
+            {"WEB_DATABASE_CONNECTIONS": 20},
+            "Postgres: more than Heroku's small plan admits; WEB_DATABASE_CONNECTIONS=15",
+        ),
         ({"WORKER_CONCURRENCY": 9}, "Redis: more than Heroku's small plan admits; WORKER_CONCURR"),
         ({"WEB_CONCURRENCY": 3, "WORKER_CONCURRENCY": 9}, "admits; lower several of WEB_CONCURR"),
     ],

@@ -33,7 +33,6 @@ SENTENCES = {
     405: gettext_lazy("This address does not take this method."),
     413: gettext_lazy("The body of the request is too large."),
     500: gettext_lazy("An error on our side. It has been noted; please try again in a minute."),
-    503: gettext_lazy("The database does not answer at the moment. Please try again in a minute."),
 }
 
 
@@ -120,7 +119,9 @@ def rewritten(
     """The answer, an error in the form that programs read; its other headers stay."""
     if response.status_code < 400 or response["Content-Type"] == content_type:
         return response
-    sentence = SENTENCES.get(response.status_code, HTTPStatus(response.status_code).phrase)
+    sentence = getattr(response, "sentence", None) or SENTENCES.get(
+        response.status_code, HTTPStatus(response.status_code).phrase
+    )
     new = write(response.status_code, str(sentence))
     for name, value in response.items():
         if name not in {"Content-Type", "Content-Length"}:

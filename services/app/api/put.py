@@ -1,6 +1,7 @@
 """`curl -T report.pdf https://host/`, and what deletes it again."""
 
 import uuid
+from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
@@ -38,6 +39,11 @@ class WholeBody:
         if not data and self.body.was_cut:
             raise BytesMissing(_("The connection was cut. Nothing was stored."))
         return data
+
+    def call_while_waiting(self, renew: Callable[[], None]) -> None:
+        """See uploads.streams.Source."""
+        if self.body.line:
+            self.body.line.while_waiting = renew
 
 
 @csrf_exempt  # no form can send a PUT, and what it stores is nobody's

@@ -18,6 +18,7 @@ TITLES = {
     403: gettext_lazy("Not accepted"),
     404: gettext_lazy("Not here"),
     405: gettext_lazy("Not this way"),
+    408: gettext_lazy("That did not work"),
     422: gettext_lazy("That did not work"),
     429: gettext_lazy("Too much at once"),
     500: gettext_lazy("Something broke"),
@@ -44,6 +45,7 @@ def answer(request: HttpRequest, error: UploadError) -> HttpResponse:
     title = _("Being checked") if isinstance(error, StillChecking) else ""
     response = message_page(request, status=error.status, sentence=error.sentence, title=title)
     tell_when(response, error)
+    response.sentence = error.sentence  # type: ignore[attr-defined]  # for api.problems
     return response
 
 

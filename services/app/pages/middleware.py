@@ -29,7 +29,7 @@ from pages.body import FILES_AT_ONCE, UNKNOWN_LENGTH, Parser, Spool
 from s3tasks.body import body_of
 from s3tasks.heads import fault_of_encoding, fault_of_range
 from uploads import limits
-from uploads.errors import RateLimited
+from uploads.errors import RateLimited, SlowLine
 from uploads.models import Kind
 from uploads.rate import check_rate
 
@@ -65,9 +65,11 @@ class BodyLimitMiddleware:
         if refused:
             body_of(request).drain()
             return refused
-        if problem := read_form(request):
-            return errors.message_page(request, status=400, sentence=problem)
-        return None
+        try:
+            problem = read_form(request)
+        except SlowLine as error:
+            return errors.answer(request, error)
+        return errors.message_page(request, status=400, sentence=problem) if problem else None
 
 
 class OriginMiddleware(CsrfViewMiddleware):

@@ -5,7 +5,12 @@ from contextlib import suppress
 from typing import Protocol
 
 from django.http import HttpRequest, UnreadablePostError
+from django.utils.translation import gettext as _
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+
+from s3tasks.web import lines
+from s3tasks.web.lines import CROWDED, SILENT, SLOWEST, Line
+from uploads.errors import SlowLine
 
 CHUNK_BYTES = 1024 * 1024
 # Who answers without reading the body to its end resets the connection, and the visitor reads that
@@ -24,8 +29,9 @@ class Readable(Protocol):
 class Body:
     """The body's stream, which ends early once reading on has lost its point."""
 
-    def __init__(self, stream: Readable, length: int | None) -> None:
+    def __init__(self, stream: Readable, length: int | None, line: Line | None = None) -> None:
         self.stream = stream
+        self.line = line
         self.length = length
         self.began = time.monotonic()
         self.drain_until: float | None = None
@@ -33,19 +39,26 @@ class Body:
         self.given_up = False
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end, or when the time for draining is over."""
+        """At most `size` bytes; none at the end, or when the time for draining is over.
+
+        Raises UnreadablePostError where the visitor cut the line, SlowLine where the server did.
+        """
         if self.drain_until is not None and time.monotonic() > self.drain_until:
             self.given_up = True
             return b""
         try:
             data = self.stream.read(size)
         except (ParseException, OSError) as error:  # chunks that were cut, or are malformed
+            if self.line and self.line.verdict:
+                raise told(self.line.verdict) from error
             raise UnreadablePostError(str(error)) from error
         self.bytes_read += len(data)
         return data
 
     def lose_point(self) -> None:
         """From here on the body is only drained."""
+        if self.line:
+            self.line.while_waiting = None
         if self.drain_until is None:
             now = time.monotonic()
             self.drain_until = now + max(DRAIN_SECONDS, now - self.began)
@@ -54,6 +67,8 @@ class Body:
         """Read on so that the answer is read: to the end, or until the time for it is over or the
         connection is cut."""
         self.lose_point()
+        if self.line:  # the loop does, once the answer is sent; see s3tasks.web.slow_clients
+            return
         with suppress(UnreadablePostError):
             while self.read(CHUNK_BYTES):
                 pass
@@ -67,5 +82,35 @@ class Body:
 def body_of(request: HttpRequest) -> Body:
     """The request's body. Django takes one sent in chunks for empty; gunicorn knows its end."""
     if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
-        return Body(request.META["wsgi.input"], None)
-    return Body(request, int(request.META.get("CONTENT_LENGTH") or 0))
+        return Body(request.META["wsgi.input"], None, line_of(request))
+    return Body(request, int(request.META.get("CONTENT_LENGTH") or 0), line_of(request))
+
+
+def line_of(request: HttpRequest) -> Line | None:
+    """The connection on which the request comes; None where it does not come by gunicorn."""
+    line = request.META.get("gunicorn.socket")
+    return line if isinstance(line, Line) else None
+
+
+def told(verdict: str) -> SlowLine:
+    """What the sender reads of a line that the server ended."""
+    if verdict == CROWDED:
+        sentence = _(
+            "As many uploads are coming in as the server takes at a time. Nothing was stored."
+            " Please try again in a few seconds."
+        )
+        return SlowLine(sentence, status=503, retry_after=10)
+    if verdict == SLOWEST:
+        sentence = _(
+            "The server ended this connection: others were waiting, and it was the slowest."
+            " Nothing was stored. Please try again in a minute."
+        )
+        return SlowLine(sentence, status=503, retry_after=60)
+    if verdict == SILENT:
+        sentence = _(
+            "The server ended this connection: nothing came for %d seconds. Nothing was stored."
+        )
+        return SlowLine(sentence % lines.SILENCE, status=408)
+    return SlowLine(
+        _("The server ended this connection after a day. Nothing was stored."), status=408
+    )

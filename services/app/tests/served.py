@@ -80,9 +80,9 @@ class Server:
         return line
 
     def answers(self) -> bool:
-        """Whether it has a thread to say so with."""
+        """Whether it has a thread to say so with, which `/healthz` needs none for."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=4)) as http:
-            http.request("GET", "/healthz")
+            http.request("GET", "/sharex.sxcu")
             return http.getresponse().status == 200
 
     def memory(self) -> int:

@@ -1,8 +1,6 @@
 """Large and broken bodies over a real connection, where gunicorn reads them."""
 
-import select
 import socket
-import time
 from contextlib import ExitStack
 from http.client import HTTPResponse
 from pathlib import Path
@@ -117,72 +115,3 @@ def test_half_a_file_is_no_file(s3, serve, length):
     assert status == 400
     assert "The connection was cut" in page
     assert nothing_is_left(s3)
-
-
-IMPATIENT = """
-from pathlib import Path
-from s3tasks import connections
-connections.PATIENCE, connections.ENOUGH = 1.0, 4096
-exec(Path("gunicorn.conf.py").read_text())
-"""
-PUT = b"PUT /a.bin HTTP/1.1\r\nHOST\r\nContent-Length: 40000\r\n\r\n"
-FORM = b"HTTP/1.1\r\nHOST\r\nContent-Length: 9999\r\nContent-Type: "
-SILENT = {
-    b"GET / HT": b"",
-    PUT + b"x": b"HTTP/1.1 409 ",
-    b"PUT /a.bin HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab": b"HTTP/1.1 409 ",
-    b"POST / " + FORM + b"multipart/form-data; boundary=x\r\n\r\n--x\r\n": b"HTTP/1.1 400 ",
-    b"POST /api/uploads " + FORM + b"application/json\r\n\r\n{": b"HTTP/1.1 400 ",
-    b"POST /files/clear/ " + FORM + b"application/x-www-form-urlencoded\r\n\r\na": b"HTTP/1.1 403 ",
-}
-
-
-@pytest.fixture
-def impatient(serve, tmp_path):
-    """The app, which waits a second for 4 KiB and not half a minute for 16."""
-    config = tmp_path / "impatient.py"
-    config.write_text(IMPATIENT)
-    return lambda threads: serve(arguments=f"--config {config}", WEB_THREADS=str(threads))
-
-
-def test_lines_that_fall_silent_give_their_threads_back(s3, impatient):
-    server = impatient(len(SILENT))
-    lines = [server.connect(start) for start in SILENT]
-    assert server.answers()
-    for line, expected in zip(lines, SILENT.values(), strict=True):
-        with line:
-            assert line.recv(13) == expected
-    assert nothing_is_left(s3)
-
-
-def test_a_line_that_only_drips_is_as_good_as_silent(s3, impatient):
-    server = impatient(1)
-    with server.connect(PUT) as line:
-        deadline = time.monotonic() + 10
-        while not select.select([line], [], [], 0.1)[0]:
-            assert time.monotonic() < deadline
-            line.send(b"x")
-    assert server.answers()
-
-
-def test_a_slow_line_that_goes_on_is_left_alone(s3, impatient):
-    with impatient(1).connect(PUT) as line:
-        for _ in range(20):
-            assert not select.select([line], [], [], 0.12)[0]
-            line.send(bytes(2000))
-        assert line.recv(13) == b"HTTP/1.1 201 "
-
-
-def test_each_request_on_a_connection_has_time_of_its_own(s3, impatient):
-    with impatient(1).connect() as line:
-        for _ in range(4):
-            line.send(b"HEAD /healthz HTTP/1.1\r\n")
-            assert not select.select([line], [], [], 0.4)[0]
-            line.send(b"Host: localhost\r\n\r\n")
-            assert line.recv(1000).startswith(b"HTTP/1.1 200 ")
-
-
-def test_a_connection_on_which_nothing_came_holds_no_thread(serve):
-    server = serve(WEB_THREADS="1")
-    with server.connect(), server.connect():
-        assert server.answers()

@@ -8,6 +8,7 @@ UploadError                 one sentence for the visitor, one HTTP status
 ├── UploadNotFound    404   expired, unknown, or somebody else's
 ├── BytesMissing      409   the client says complete, storage says no
 ├── StillChecking     503   the worker has not made the image safe yet
+├── SlowLine      503/408 the server ended the sender's line
 ├── DatabaseUnavailable 503 Postgres did not answer, or takes nothing for now
 └── StorageUnavailable 503  storage did not answer, or answered with an error
 
@@ -72,6 +73,15 @@ class StillChecking(UploadError):
 
     status = 503
     retry_after = 1
+
+
+class SlowLine(UploadError):
+    """The server ended the line on which the bytes came, or had no place for it."""
+
+    def __init__(self, sentence: str, *, status: int, retry_after: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.retry_after = retry_after
 
 
 class DatabaseUnavailable(UploadError):

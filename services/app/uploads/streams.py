@@ -7,13 +7,13 @@ the first part, so that a discard leaves no part behind.
 
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Protocol
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
 
 from uploads import limits
@@ -33,6 +33,7 @@ PART_BYTES = 5 * 1024 * 1024
 READ_BYTES = 64 * 1024
 # A row waits for its next part, and for storage's answers, before it is discarded unseen.
 PART_PATIENCE = timedelta(seconds=PART_BYTES / SLOWEST_LINE + 60)
+LONGEST = timedelta(days=1)  # for which a row waits, however slowly its bytes come
 
 
 class Source(Protocol):
@@ -40,6 +41,9 @@ class Source(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
+
+    def call_while_waiting(self, renew: Callable[[], None]) -> None:
+        """Call it now and then where bytes come slowly."""
 
 
 def receive_stream(
@@ -95,6 +99,7 @@ def send_parts(upload: Upload, first: bytes, source: Source) -> int:
     key = upload.incoming_key
     multipart_id = storage().begin_parts(key, content_type="application/octet-stream")
     remember_parts(upload.id, multipart_id)
+    source.call_while_waiting(lambda: renew_upload(upload.id))
     total, stored = len(first), [storage().put_part(key, multipart_id, 1, first)]
     del first
     for number, part in enumerate(read_parts(source), start=2):
@@ -114,6 +119,7 @@ def read_parts(source: Source) -> Iterator[bytes]:
 
 def read_part(source: Source) -> bytes:
     """The next PART_BYTES of the source, or what is left of it."""
+    release_connection()  # others may need it meanwhile
     part = bytearray()
     while len(part) < PART_BYTES:
         data = source.read(min(READ_BYTES, PART_BYTES - len(part)))
@@ -128,6 +134,22 @@ def remember_parts(upload_id: uuid.UUID, multipart_id: str) -> None:
     changes = {"multipart_id": multipart_id, "deadline": Now() + PART_PATIENCE}
     if not Upload.objects.filter(id=upload_id, state=State.PENDING).update(**changes):
         raise UploadNotFound(_("The upload took too long and was discarded."))
+
+
+def renew_upload(upload_id: uuid.UUID) -> None:
+    """Wait on for its next part, which is on its way; raises UploadNotFound where that is over."""
+    patience = Least(Now() + PART_PATIENCE, F("created_at") + LONGEST)
+    pending = Upload.objects.filter(id=upload_id, state=State.PENDING, deadline__gt=Now())
+    renewed = pending.update(deadline=patience)
+    release_connection()
+    if not renewed:
+        raise UploadNotFound(_("The upload took too long and was discarded."))
+
+
+def release_connection() -> None:
+    """Give the thread's connection to Postgres back; the next query takes one."""
+    if not connection.in_atomic_block:
+        connection.close()
 
 
 def grow_upload(upload: Upload, size_bytes: int) -> None:

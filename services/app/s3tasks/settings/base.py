@@ -48,6 +48,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "pages.refusals.RefusalMiddleware",
     "pages.middleware.SlashMiddleware",
     # Before CSRF, whose check reads the whole body.
     "pages.middleware.BodyLimitMiddleware",
@@ -97,9 +98,12 @@ DATABASE_URL = env.address(
     "postgresql",
     value=env.required("DATABASE_URL", "Postgres is the only database, e.g. postgres://…"),
 )
+# Of web, whose threads share them: half of its threads may be waiting for a body, and hold none.
+WEB_DATABASE_CONNECTIONS = env.number("WEB_DATABASE_CONNECTIONS", 10, minimum=1)
 DATABASES = {
     "default": {
         **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        "ENGINE": "s3tasks.web.database",
         "OPTIONS": {
             **dj_database_url.parse(DATABASE_URL).get("OPTIONS", {}),
             "connect_timeout": 3,

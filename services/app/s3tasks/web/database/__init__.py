@@ -1,0 +1,1 @@
+"""Django's Postgres, of which web's threads share a few connections."""

@@ -1,0 +1,313 @@
+"""gunicorn's threads, of which none waits for a client.
+
+A thread that reads or writes belongs to its client until all is through: as many slow lines as
+there are threads would be the whole site. So the loop reads heads and the beginning of bodies, and
+sends what a client did not take at once; a thread gets a request that it can answer. For what is
+left of a large body it waits, but half of the threads at the most do (see `s3tasks.web.places`).
+"""
+
+import errno
+import re
+import resource
+import selectors
+import socket
+import time
+from concurrent.futures import Future
+from typing import Any
+
+from gunicorn.workers import gthread  # type: ignore[import-untyped]
+
+from s3tasks.web.lines import CROWDED, HEAD_MAX, SILENT, Line
+from s3tasks.web.places import Places
+
+HEAD_SECONDS = 30.0  # in which a head must be there, once it has begun
+LINGER_SECONDS = 30.0  # for what still comes after an answer that did not wait for it
+STOP_SECONDS = 2.0  # that idle connections stay open when the process stops
+DESCRIPTORS = 4096  # a file or two a connection, of which gunicorn admits 1,000
+TURN = 0.5  # seconds between two looks at who waits
+
+HEALTHZ = re.compile(rb"(GET|HEAD) /healthz(?:\?[^ \r\n]*)? HTTP/1\.([01])\r\n")
+# Written here as it must come when nothing else does; otherwise as api.health's.
+OK = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
+    b"Cache-Control: no-store\r\nConnection: %s\r\n\r\n%s"
+)
+# With a body, or none after it, it is the connection's last request.
+LAST = re.compile(rb"\r\n(?:connection:[^\r\n]*close|content-length:|transfer-encoding:)", re.I)
+HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
+)
+FORWARDED = re.compile(rb"\r\nx-forwarded-for:([^\r\n]*)", re.I)
+
+# What the loop waits for on a connection. Where it does not, a thread has it, or it waits for a
+# place.
+IDLE, HEAD, BODY, SENDING, LINGERING = "idle", "head", "body", "sending", "lingering"
+READING = {IDLE, HEAD, BODY, LINGERING}
+# Whom a newcomer replaces first, where there are as many connections as may be.
+SHED = [IDLE, LINGERING, HEAD, SENDING, BODY]
+
+
+class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's, on a Line."""
+
+    sock: Line
+
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, Line(sock), client, server)
+        self.data_ready = True  # no thread waits for it
+        self.state = IDLE
+        self.keep = False  # the connection, after what is being sent
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
+    """gunicorn's threads behind a loop of our own."""
+
+    def init_process(self) -> None:
+        """In the new process."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+        if soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        self.places = Places(max(1, self.cfg.threads // 2))
+        self.watched: dict[Connection, int] = {}  # and for what
+        self.in_place: dict[Line, Connection] = {}  # has a place, or waits for one
+        self.tended = 0.0
+        from django.conf import settings
+
+        from s3tasks.web.database.base import share
+
+        share(settings.WEB_DATABASE_CONNECTIONS)
+        super().init_process()
+
+    def run(self) -> None:
+        """Until SIGTERM, and then until all is answered, for as long as gunicorn gives."""
+        self.poller.register(
+            self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks
+        )
+        self.set_accept_enabled(True)
+        while self.alive:
+            self.notify()
+            self.wait_for_and_dispatch_events(TURN)
+            if not self.is_parent_alive():
+                break
+            self.tend()
+        self.set_accept_enabled(False)
+        stopped = time.monotonic()
+        while self.nr_conns and time.monotonic() - stopped < self.cfg.graceful_timeout:
+            self.notify()
+            self.wait_for_and_dispatch_events(TURN)
+            self.tend()
+            if time.monotonic() - stopped > STOP_SECONDS:
+                for conn in [each for each in self.watched if each.state == IDLE]:
+                    self.drop(conn)
+        self.tpool.shutdown(wait=False, cancel_futures=True)
+        for listener in self.sockets:
+            listener.close()
+
+    def accept(self, listener: socket.socket) -> None:
+        """A new connection; nothing of it has been read."""
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self.shed()
+            elif error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return
+        if self.nr_conns >= self.worker_connections:
+            self.shed()
+        self.nr_conns += 1
+        self.watch(Connection(self.cfg, sock, client, listener.getsockname()), IDLE)
+
+    # --- What the loop waits for ---
+
+    def watch(self, conn: Connection, state: str) -> None:
+        """From here on the loop waits for it."""
+        conn.state = state
+        event = selectors.EVENT_READ if state in READING else selectors.EVENT_WRITE
+        if self.watched.get(conn) == event:
+            return
+        self.unwatch(conn)
+        self.watched[conn] = event
+        self.poller.register(conn.sock, event, lambda _: self.on_event(conn))
+
+    def unwatch(self, conn: Connection) -> None:
+        """The loop waits for it no longer."""
+        if self.watched.pop(conn, None) is not None:
+            self.poller.unregister(conn.sock)
+
+    def drop(self, conn: Connection) -> None:
+        """The connection is over."""
+        self.unwatch(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def on_event(self, conn: Connection) -> None:
+        """Bytes have come, or have been taken."""
+        if conn not in self.watched:  # dropped for another that was ready at the same time
+            return
+        try:
+            if conn.state == SENDING:
+                self.send(conn)
+            elif conn.state == LINGERING:
+                if not self.dropped(conn.sock):
+                    self.drop(conn)
+            elif conn.sock.take():
+                self.look(conn)
+            elif conn.state == BODY:
+                self.hand_over(conn)  # cut in the middle: its view says so
+            else:
+                self.drop(conn)
+        except OSError:
+            self.drop(conn)
+
+    def look(self, conn: Connection) -> None:
+        """Hand the request over where it is there, or a thread must read on."""
+        line = conn.sock
+        if conn.state in (IDLE, HEAD):
+            if not line.ahead:
+                self.watch(conn, IDLE)
+            elif conn.state == IDLE:
+                line.begin()
+                conn.state = HEAD
+            if line.head_end() < 0:
+                if len(line.ahead) >= HEAD_MAX:
+                    self.say(conn, HEAD_TOO_LARGE, keep=False)
+                elif line.ahead:
+                    self.watch(conn, HEAD)
+                return
+            head = bytes(line.ahead[: line.head_end()])
+            if asked := HEALTHZ.match(head):
+                del line.ahead[: len(head)]
+                keep = asked[2] == b"1" and not LAST.search(head)
+                body = b"ok\n" if asked[1] == b"GET" else b""
+                self.say(conn, OK % (b"keep-alive" if keep else b"close", body), keep=keep)
+                return
+        if line.body_is_here():
+            self.hand_over(conn)
+        elif line.ahead_is_full:
+            self.unwatch(conn)
+            self.in_place[line] = conn
+            self.places.wait(line, source_of(conn), time.monotonic())
+            self.admit()
+        else:
+            self.watch(conn, BODY)
+
+    def say(self, conn: Connection, answer: bytes, *, keep: bool) -> None:
+        """An answer that needs no thread."""
+        conn.sock.sendall(answer)
+        conn.keep = keep and self.alive
+        self.send(conn)
+
+    def send(self, conn: Connection) -> None:
+        """Send on; then the next request, or the end."""
+        if not conn.sock.flush():
+            self.watch(conn, SENDING)
+        elif conn.keep:
+            conn.sock.last_came = time.monotonic()
+            conn.state = IDLE
+            self.look(conn)
+        else:
+            # The answer would be lost with a reset if we closed on what still comes.
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.began = time.monotonic()
+            self.watch(conn, LINGERING)
+
+    def dropped(self, line: Line) -> bool:
+        """Read what comes and forget it; False at its end."""
+        more = line.take()
+        line.ahead.clear()
+        return more
+
+    # --- Threads ---
+
+    def hand_over(self, conn: Connection) -> None:
+        """A thread has it until `finish_request`."""
+        self.unwatch(conn)
+        self.enqueue_req(conn)
+
+    def finish_request(self, conn: Connection, done: "Future[bool]") -> None:
+        """The thread is through with it."""
+        line = conn.sock
+        self.places.release(line)
+        self.in_place.pop(line, None)
+        try:
+            conn.keep = not done.cancelled() and bool(done.result())
+            if conn.keep:
+                # Of the next request, which may have come with this one.
+                line.ahead[:0] = conn.parser.unreader.take_buffered()
+            self.send(conn)
+        except OSError:
+            self.drop(conn)
+        self.admit()
+
+    def admit(self) -> None:
+        """Hand over what has got a place."""
+        for line in self.places.admitted():
+            self.hand_over(self.in_place[line])
+
+    def refuse(self, line: Line, verdict: str) -> None:
+        """A thread tells it why."""
+        line.end(verdict)
+        self.hand_over(self.in_place.pop(line))
+
+    # --- From time to time ---
+
+    def tend(self) -> None:
+        """Ask of each connection whether it is waited for any longer."""
+        now = time.monotonic()
+        if now - self.tended < TURN:
+            return
+        self.tended = now
+        self.places.end_slow_ones(now)
+        for line in self.places.given_up(now):
+            self.refuse(line, CROWDED)
+        for conn in list(self.watched):
+            line = conn.sock
+            if conn.state == BODY:
+                if now - line.last_came > silence():
+                    self.in_place[line] = conn
+                    self.refuse(line, SILENT)
+            elif self.is_over(conn, now):
+                self.drop(conn)
+
+    def is_over(self, conn: Connection, now: float) -> bool:
+        """Whether nobody is left to whom something could be said."""
+        line = conn.sock
+        if conn.state == IDLE:
+            return bool(now - line.last_came > self.cfg.keepalive)
+        if conn.state == HEAD:
+            return now - line.began > HEAD_SECONDS
+        if conn.state == SENDING:
+            return now - line.last_came > silence()
+        return now - line.began > LINGER_SECONDS
+
+    def shed(self) -> None:
+        """Make room for a newcomer: of whom least is to be expected goes."""
+        if self.watched:
+            least = min(self.watched, key=lambda each: (SHED.index(each.state), each.sock.began))
+            self.drop(least)
+
+
+def silence() -> float:
+    """Seconds; asked each time, as tests shorten it."""
+    from s3tasks.web import lines
+
+    return lines.SILENCE
+
+
+def source_of(conn: Connection) -> str:
+    """Whose line it is, as `s3tasks.proxies` tells it."""
+    from django.conf import settings
+
+    from s3tasks.proxies import without_port
+    from uploads import rate
+
+    address = conn.client[0] if isinstance(conn.client, tuple) else ""
+    found = b",".join(FORWARDED.findall(conn.sock.ahead[: conn.sock.head_bytes]))
+    forwarded = [entry.strip() for entry in found.decode("latin-1").split(",")]
+    proxies = settings.TRUSTED_PROXIES
+    if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
+        address = without_port(forwarded[-proxies])
+    return rate.source_of(address)
