@@ -230,6 +230,8 @@ def test_ready_names_what_is_silent(stack):
         "postgres": "ok",
         "redis": "ok",
         "storage": "ok",
+        "clock": "ok",
+        "sweeps": "ok",
     }
     stack.kill("minio")
     try:

@@ -1,13 +1,18 @@
 """The Celery application, and the clock of the sweeps."""
 
+import logging
+import time
 from functools import cached_property
 from typing import Any
 
 from celery import Celery, signals
 from celery.beat import Scheduler
-from django.conf import settings
 
 from s3tasks import broker, life
+
+log = logging.getLogger(__name__)
+
+WAITING_MAX = 20  # messages in the queue of the sweeps, above which none is added
 
 broker.use()
 
@@ -36,12 +41,45 @@ def warm_up(**_: Any) -> None:
 
 
 class Beat(Scheduler):
-    """Beat without a schedule file: what it would remember is older than any interval of ours."""
+    """Beat by a clock that nobody can set, and without a schedule file: what it would remember is
+    older than any interval of ours.
+
+    Celery's goes by the time of day: set back an hour, it sends nothing for that hour.
+    """
 
     # Celery's waits here until Redis answers; a hint goes without.
     producer: Any = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.due: dict[str, float] = {}
+        super().__init__(*args, **kwargs)
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Celery's tick, and the sign of life."""
+        """Send what is due, give the sign of life; the seconds until the next look."""
         life.show_or_end("beat")
-        return min(super().tick(*args, **kwargs), float(settings.EXPIRE_EVERY), life.PAUSE)
+        now = time.monotonic()
+        entries: dict[str, Any] = self.schedule
+        for name, entry in entries.items():
+            if self.due.get(name, now) <= now:
+                self.due[name] = now + entry.schedule.seconds
+                if self.is_taken(entry):
+                    self.apply_entry(entry)
+        return max(0.0, min(now + life.PAUSE, *self.due.values()) - time.monotonic())
+
+    def install_default_entries(self, data: Any) -> None:
+        """None: there are no results to tidy up."""
+
+    def is_taken(self, entry: Any) -> bool:
+        """Whether a worker takes such messages. They do not expire, so there must not be many."""
+        from uploads.hints import RedisSilent, redis_answering
+
+        queue = self.app.conf.task_default_queue
+        try:
+            with redis_answering(), self.app.producer_or_acquire() as producer:
+                waiting = producer.channel.client.llen(queue)
+        except RedisSilent:
+            return False
+        if waiting < WAITING_MAX:
+            return True
+        log.error("%d messages wait in %s: no %s. Does a worker run?", waiting, queue, entry.name)
+        return False

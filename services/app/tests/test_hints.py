@@ -8,7 +8,7 @@ from django.db import transaction
 
 from uploads import hints, lifecycle, rate, sweeps, tasks
 from uploads.errors import RateLimited
-from uploads.models import State, Upload
+from uploads.models import State, Sweep, Upload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -89,7 +89,8 @@ def test_a_rolled_back_upload_sends_nothing(store, receive, monkeypatch):
 
 def test_a_tick_hands_over_what_is_due(store, receive, monkeypatch):
     sent = []
-    for task in (tasks.expire, tasks.purge, tasks.make_image_safe):
+    Sweep.objects.create(name="reconcile", last_ok=sweeps.database_clock())
+    for task in (tasks.expire, tasks.purge, tasks.reconcile, tasks.make_image_safe):
         monkeypatch.setattr(
             task, "apply_async", lambda args, kw, name=task.name: sent.append((name, *args))
         )

@@ -125,7 +125,7 @@ class TestPurge:
 
 class TestLook:
     def test_an_empty_database_has_nothing_due(self):
-        assert sweeps.look() == sweeps.Due(expire=False, purge=False, images=[])
+        assert sweeps.look() == sweeps.Due(expire=False, purge=False, reconcile=True, images=[])
 
     def test_a_worker_is_told_again_of_an_image_once_its_lease_has_run_out(self, store, receive):
         upload = receive("image")
@@ -203,7 +203,7 @@ class TestReconcile:
 
     def test_a_listing_that_lacks_what_is_there_removes_nothing(self, store, receive, monkeypatch):
         receive("file", b"x")
-        monkeypatch.setattr(store, "list", lambda prefix: iter([[]]))
+        monkeypatch.setattr(store, "list", lambda prefix, after="": iter([[]]))
         assert sweeps.reconcile(now=after_the_grace()).vanished == 0
         assert Upload.objects.count() == 1
 
@@ -213,8 +213,8 @@ class TestReconcile:
         store_object(store, orphan)
         listing = store.list
 
-        def in_pages_of_two(prefix):
-            found = [stored for page in listing(prefix) for stored in page]
+        def in_pages_of_two(prefix, after=""):
+            found = [stored for page in listing(prefix, after) for stored in page]
             yield from (found[i : i + 2] for i in range(0, len(found), 2))
 
         monkeypatch.setattr(store, "list", in_pages_of_two)
@@ -233,7 +233,7 @@ class TestReconcile:
         uploads = [receive("file", b"x") for _ in range(6)]
         listing = store.list
         monkeypatch.setattr(
-            store, "list", lambda prefix: ([found] for page in listing(prefix) for found in page)
+            store, "list", lambda *args: ([found] for page in listing(*args) for found in page)
         )
         later = after_the_grace()
         with django_assert_num_queries(7) as captured:

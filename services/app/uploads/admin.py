@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
+from uploads import reports
 from uploads.models import PurgeKey, Sweep, Upload
 
 
@@ -55,5 +56,11 @@ class PurgeKeyAdmin(ReadOnly):
 class SweepAdmin(PurgeKeyAdmin):
     """Where a sweep that stopped says why."""
 
-    list_display = ["name", "last_ok", "last_error_at", "last_error", "backlog"]
+    list_display = ["name", "is_on_time", "last_ok", "last_error_at", "last_error", "backlog"]
     search_fields = []
+    exclude = ["told_until", "progress"]
+
+    @admin.display(description=gettext_lazy("on time"), boolean=True)
+    def is_on_time(self, sweep: Sweep) -> bool:
+        """Whether its last success is not too old; a cross where it is."""
+        return sweep.name not in reports.late()

@@ -92,10 +92,14 @@ class DatabaseUnavailable(UploadError):
 
 
 class StorageUnavailable(UploadError):
-    """Storage did not answer, or answered with an error."""
+    """Storage did not answer, or answered with an error; `cause` is which, for an operator."""
 
     status = 503
     retry_after = 30
+
+    def __init__(self, sentence: object, *, cause: str = "") -> None:
+        super().__init__(sentence)
+        self.cause = cause or str(sentence)
 
 
 class NotItsTurn(Exception):

@@ -305,6 +305,15 @@ class Sweep(models.Model):
     backlog = models.BigIntegerField(
         gettext_lazy("backlog"), default=0, help_text="What the last run left for the next."
     )
+    told_until = models.DateTimeField(
+        null=True, help_text="A worker was told of it, and until then is not told again."
+    )
+    progress = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="How far it has come, where it took a rest.",
+    )
 
     class Meta:
         verbose_name = gettext_lazy("sweep")

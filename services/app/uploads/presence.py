@@ -19,7 +19,7 @@ from uploads import bucket
 from uploads.errors import BucketMismatch, StorageUnavailable
 from uploads.lifecycle import discard_uploads
 from uploads.models import State, Upload
-from uploads.storage import storage
+from uploads.storage import StoredObject, storage
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,12 @@ class Suspect:
 def discard_vanished(suspects: list[Suspect]) -> int:
     """Discard those whose object is gone: HEAD says so, and the bucket answers; how many went.
 
-    The caller has made sure that the bucket is not another's. Raises StorageUnavailable.
+    The caller has made sure that the bucket is not another's. Raises StorageUnavailable where it
+    did not answer for one of them, once the others are discarded.
     """
     with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
-        heads = pool.map(lambda suspect: storage().head(suspect.key), suspects)
-        gone = [suspect for suspect, head in zip(suspects, heads, strict=True) if head is None]
+        heads = list(pool.map(look_for, suspects))
+    gone = [suspect for suspect, head in zip(suspects, heads, strict=True) if head is None]
     total = 0
     for prefix in {suspect.prefix for suspect in gone}:
         with transaction.atomic():
@@ -66,7 +67,18 @@ def discard_vanished(suspects: list[Suspect]) -> int:
                 state=SETTLED[prefix],
             ).select_for_update()
             total += discard_uploads(ids=list(ids.values_list("id", flat=True)))
+    for head in heads:
+        if isinstance(head, StorageUnavailable):
+            raise head
     return total
+
+
+def look_for(suspect: Suspect) -> StoredObject | StorageUnavailable | None:
+    """Its object, None where it is gone, or why neither is known."""
+    try:
+        return storage().head(suspect.key)
+    except StorageUnavailable as error:
+        return error
 
 
 class PageCheck:

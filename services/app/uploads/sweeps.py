@@ -1,21 +1,24 @@
 """What runs by the clock: expire, purge, reconcile. Each may run twice, late, or be killed.
 
-A sweep leaves one row in `Sweep`, which says when it last did well, or what stopped it.
+One runs at a time (`uploads.turns`), and leaves one row in `Sweep`, which says when it last did
+well, or what stopped it (`uploads.reports`).
 """
 
+import json
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, IntegerField, Sum, Value
-from django.db.models.functions import Least, Now, Power
+from django.db.models import F, IntegerField, Q, Sum, Value
+from django.db.models.functions import Greatest, Least, Now, Power
 
-from uploads import bucket
-from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
+from uploads import bucket, reports, turns
+from uploads.errors import StorageUnavailable, TooMuchToRemove
 from uploads.lifecycle import RETELL_AFTER, discard_uploads, queue_key, remove_leftovers
 from uploads.models import (
     OWNERS,
@@ -29,10 +32,15 @@ from uploads.models import (
     UploadQuerySet,
 )
 from uploads.presence import SETTLED, Suspect, discard_vanished
-from uploads.storage import DELETE_MAX, StoredObject, storage
+from uploads.reports import Report, reporting
+from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
+from uploads.turns import Turn, turn
 
 BATCH = 1000  # rows a transaction
 RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried again
+# How long an image may wait for a slot before a sweep gives up its own: one that is free takes it
+# much sooner.
+IMAGE_WAITS = timedelta(seconds=0.5)
 TELL_MAX = 100  # images told of again in one tick
 # Longer than one DeleteObjects may take with its timeouts and its retry.
 PURGE_LEASE = timedelta(seconds=30)
@@ -47,6 +55,9 @@ ALARM_ABOVE = 100
 ALARM_SHARE = 5
 # And never more than this many at once, so that memory does not grow with the bucket.
 REMOVE_MAX = 10_000
+HEADS = 40  # rows that are looked for between two looks at who waits
+FIRST_ID = uuid.UUID(int=0)
+KEY_MAX = 200  # characters of a queued key
 
 
 # --- What is due ---------------------------------------------------------------------------------
@@ -58,17 +69,65 @@ class Due:
 
     expire: bool
     purge: bool
+    reconcile: bool
     images: list[uuid.UUID]
+
+    def sweeps(self) -> list[str]:
+        """The names of the sweeps that have something to do."""
+        return [name for name in reports.NAMES if getattr(self, name)]
 
 
 def look(now: Moment | None = None) -> Due:
     """What is due; the images found count as told, so that the next tick does not repeat it."""
     moment = now or Now()
-    return Due(
+    keys = PurgeKey.objects.due(moment).exists()
+    due = Due(
         expire=Upload.objects.due(moment).exists(),
-        purge=PurgeKey.objects.due(moment).exists() and not failed_lately("purge"),
+        purge=keys and not failed_lately("purge"),
+        reconcile=reconcile_is_due() and not failed_lately("reconcile"),
         images=tell_again(moment),
     )
+    idle = {"expire": due.expire, "purge": keys}
+    reports.note_well([name for name, something in idle.items() if not something])
+    return due
+
+
+def hand_over(due: Due) -> str | None:
+    """The sweep that a worker is to be told of: of those due, the one that ran least recently. None
+    where one is at it, in whatever worker, or a worker was told of one a moment ago."""
+    if not due.sweeps() or turns.taken():
+        return None
+    with transaction.atomic():
+        Sweep.objects.bulk_create(
+            [Sweep(name=name) for name in due.sweeps()], ignore_conflicts=True
+        )
+        told = Q(told_until__gt=Now(), told_until__lte=Now() + turns.TOLD)
+        ran = Greatest("last_ok", "last_error_at")
+        rows = Sweep.objects.select_for_update().annotate(told=told)
+        rows = rows.order_by(ran.asc(nulls_first=True), "name")
+        if any(row.told for row in rows):
+            return None
+        name = next(row.name for row in rows if row.name in due.sweeps())
+        Sweep.objects.filter(name=name).update(told_until=Now() + turns.TOLD)
+    return name
+
+
+def reconcile_is_due() -> bool:
+    """Whether it took a rest on its way, or was not at it for RECONCILE_EVERY.
+
+    By Postgres' clock; where that was set back, what seems to lie ahead is long ago.
+    """
+    ran = Greatest("last_ok", "last_error_at")
+    every = timedelta(seconds=settings.RECONCILE_EVERY)
+    resting = Sweep.objects.filter(name="reconcile").annotate(ran=ran)
+    return not resting.filter(progress="", ran__gt=Now() - every, ran__lte=Now()).exists()
+
+
+def image_waits() -> bool:
+    """Whether no worker has a slot for an image that it was told of."""
+    told = Now() + RETELL_AFTER - IMAGE_WAITS
+    waiting = Upload.objects.live().filter(state=State.CHECKING, lease=None, lease_until__lte=told)
+    return waiting.exists()
 
 
 def tell_again(now: Moment) -> list[uuid.UUID]:
@@ -85,13 +144,17 @@ def tell_again(now: Moment) -> list[uuid.UUID]:
 # --- Expire --------------------------------------------------------------------------------------
 
 
-def expire(now: Moment | None = None) -> int:
-    """Discard what is past its time; how many went."""
+def expire(now: Moment | None = None) -> int | None:
+    """Discard what is past its time; how many went. None while another sweep is at it."""
     total = 0
-    with reporting("expire"):
-        while gone := expire_batch(now or Now()):
-            total += gone
-        Refusal.objects.filter(until__lte=now or Now()).delete()
+    with turn("expire", image_waits) as mine:
+        if mine is None:
+            return None
+        with reporting("expire") as report:
+            with report.part("refusals"):
+                Refusal.objects.filter(until__lte=now or Now()).delete()
+            while not mine.over() and (gone := expire_batch(now or Now())):
+                total += gone
     return total
 
 
@@ -106,22 +169,62 @@ def expire_batch(now: Moment) -> int:
 # --- Purge ---------------------------------------------------------------------------------------
 
 
-def purge(now: datetime | None = None) -> int:
-    """Delete the queued keys that are due from storage, and forget them; how many went.
+def purge(now: datetime | None = None) -> int | None:
+    """Delete the queued keys that are due from storage, and forget them; how many went. None while
+    another sweep is at it.
 
     Stops, and says so in its row, where the bucket is not ours or does not answer.
     """
     total = 0
-    with reporting("purge"):
-        while PurgeKey.objects.due(now).exists():
-            bucket.check_ours()
-            moment = now or database_clock()
-            leased = lease_keys(moment)
-            for key, multipart_id in leased.items():
-                if multipart_id:
-                    storage().abort_parts(key, multipart_id)
-            errors = storage().delete(list(leased)) if leased else {}
-            total += forget_keys([key for key in leased if key not in errors], moment)
+    with turn("purge", lambda: image_waits() or Upload.objects.due().exists()) as mine:
+        if mine is None:
+            return None
+        with reporting("purge") as report:
+            while not mine.over() and PurgeKey.objects.due(now).exists():
+                bucket.check_ours()
+                moment = now or database_clock()
+                leased = lease_keys(moment)
+                if not leased:  # they are in another transaction's hands
+                    break
+                whole = [key for key in leased if not leased[key]]
+                in_parts = {key: leased[key] for key in leased if leased[key]}
+                with report.part(""):
+                    total += purge_keys(whole, moment, report)
+                with report.part(""):
+                    total += purge_parts(in_parts, moment, mine, report)
+                if report.error is not None:
+                    break
+    return total
+
+
+def purge_keys(keys: list[str], leased_at: datetime, report: Report) -> int:
+    """Delete them from storage, in two requests at the same time; how many went."""
+    halves = [half for half in (keys[::2], keys[1::2]) if half]
+    with ThreadPoolExecutor(2) as pool:
+        errors = {
+            key: cause for stay in pool.map(storage().delete, halves) for key, cause in stay.items()
+        }
+    report.stays(errors)
+    return forget_keys([key for key in keys if key not in errors], leased_at)
+
+
+def purge_parts(parts: dict[str, str], leased_at: datetime, mine: Turn, report: Report) -> int:
+    """Abort what arrives in parts under the keys, by their ids, and purge them; how many went.
+
+    One by one: one that fails, or takes all the time there is, is put off for longer and stops no
+    other.
+    """
+    total = 0
+    errors = {}
+    for key, multipart_id in parts.items():
+        if mine.over():
+            break
+        try:
+            storage().abort_parts(key, multipart_id)
+            total += purge_keys([key], leased_at, report)
+        except StorageUnavailable as error:
+            errors[key] = error.cause
+    report.stays(errors)
     return total
 
 
@@ -129,12 +232,17 @@ def lease_keys(now: datetime) -> dict[str, str]:
     """Up to DELETE_MAX due keys, each with the id of its parts or a blank; put off in case this
     process dies before it can forget them.
 
-    Each attempt puts a key off for twice as long as the one before.
+    Each attempt puts a key off for twice as long as the one before. Those that were tried before
+    are leased by themselves, and fewer at a time: one of them may be why storage refused all.
     """
     with transaction.atomic():
         due = PurgeKey.objects.due(now).order_by("not_before")
+        tried = due.values_list("attempts", flat=True).first() or 0
+        count = max(1, DELETE_MAX >> 3 * min(tried, 4))
         keys = dict(
-            due.select_for_update(skip_locked=True).values_list("key", "multipart_id")[:DELETE_MAX]
+            due.filter(attempts=tried)
+            .select_for_update(skip_locked=True)
+            .values_list("key", "multipart_id")[:count]
         )
         doublings = Least(F("attempts"), PURGE_BACKOFF_MAX)
         leases = Power(2, doublings, output_field=IntegerField())
@@ -186,64 +294,59 @@ class Reconciled:
 
 
 def reconcile(now: datetime | None = None) -> Reconciled | None:
-    """Hold rows and storage against each other, both ways; None where another run is at it.
+    """Hold rows and storage against each other, both ways; None while another sweep is at it.
 
-    Stops, and says so in its row, where the bucket is not ours or does not answer, or where one
-    pass would remove too much, unless its operator agreed to that (`pair_bucket --take`): once, or
-    where there is more than one pass removes, until it is done. What killed workers left on the
-    disk goes in any case.
+    1. List the prefixes, each beside its rows. A long listing takes a rest where others wait, and
+       goes on from there in its next turn.
+    2. Queue the objects that no row owns, and discard the rows whose objects have vanished.
+    3. Abort what arrived in parts and is forgotten, and count the bytes anew.
+
+    Each of these that fails is said in its row and stops no other. Nothing is removed from a bucket
+    that is not ours or does not answer; of rows, or of objects, not where it would be too much,
+    unless its operator agreed to that (`pair_bucket --take`): once, or where there is more than one
+    pass removes, until it is done.
     """
-    remove_leftovers()
-    with alone() as mine:
-        if not mine:
+    with turn("reconcile", others_wait) as mine:
+        if mine is None:
             return None
-        with reporting("reconcile"):
+        with reporting("reconcile") as report:
+            with report.part("what workers left on this machine's disk"):
+                remove_leftovers()
             bucket.pair()
-            settled_before = (now or database_clock()) - GRACE
-            done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
-            orphans = Candidates[str]()
-            strays = Candidates[str]()
-            suspects = Candidates[Suspect]()
-            served = 0
-            for prefix in OWNERS:
-                for page, window in walk(prefix, settled_before):
-                    done.objects += len(page)
-                    found = find_orphans(prefix, page, settled_before)
-                    if prefix == "incoming":
-                        strays.add(found)
-                    else:
-                        served += len(page)
-                        orphans.add(found)
-                    suspects.add(find_suspects(prefix, page, window))
+            walked = Walk.resume()
+            # By the clock that wrote the rows, and by the one that wrote the objects.
+            rows_before = (now or database_clock()) - GRACE
+            objects_before = (now or storage_clock()) - GRACE
+            while walked.prefixes and not mine.over():
+                with report.part(f"{walked.prefixes[0]}/"):
+                    walked.go_on(rows_before, objects_before, mine)
+                    continue
+                walked.next_prefix()
             agreed = Installation.objects.get().removal_agreed
-            if not agreed:
-                # Of what nobody is served a client may store any number, by tickets that it uses
-                # slowly: that many are no sign of a wrong bucket, and must not stop anything.
-                orphans.refuse_too_many("objects", served)
-                suspects.refuse_too_many("rows", done.rows)
-            done.vanished = discard_vanished(suspects.kept)
-            for key in [*strays.kept, *orphans.kept]:
-                queue_key(key, size_bytes=0)
-            done.orphaned = len(strays.kept) + len(orphans.kept)
-            done.aborted = abort_forgotten_parts(settled_before)
-            recount_bytes()
-            if agreed and orphans.all_kept and suspects.all_kept:
-                Installation.objects.update(removal_agreed=False)
-        return done
+            if not walked.prefixes:
+                with report.part("objects"):
+                    walked.queue_orphans(agreed, report)
+                with report.part("rows"):
+                    walked.discard_suspects(agreed, mine, report)
+            if not walked.unfinished:
+                with report.part("parts"):
+                    walked.done.aborted = abort_forgotten_parts(objects_before, mine, report)
+                with report.part("bytes"):
+                    recount_bytes()
+                if agreed and walked.orphans.all_kept and walked.suspects.all_kept:
+                    Installation.objects.update(removal_agreed=False)
+            walked.well = report.well = walked.well and report.error is None
+            walked.rest()
+        return walked.done
 
 
-@contextmanager
-def alone() -> Iterator[bool]:
-    """Whether no other reconcile runs; held by this database session until the block ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(1, 1)")
-        mine = bool(cursor.fetchone()[0])
-    try:
-        yield mine
-    finally:
-        if mine:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(1, 1)")
+def others_wait() -> bool:
+    """Whether an image or another sweep waits for the slot."""
+    return (
+        image_waits()
+        or Upload.objects.due().exists()
+        or (PurgeKey.objects.due().exists() and not failed_lately("purge"))
+    )
 
 
 def database_clock() -> datetime:
@@ -254,20 +357,25 @@ def database_clock() -> datetime:
     return moment
 
 
+def storage_clock() -> datetime:
+    """Storage's time, by which it says when an object was written."""
+    return datetime.now(UTC) - timedelta(seconds=storage().seconds_ahead())
+
+
 def walk(
-    prefix: str, settled_before: datetime
+    prefix: str, settled_before: datetime, after: str = "", seen: uuid.UUID = FIRST_ID
 ) -> Iterator[tuple[list[StoredObject], UploadQuerySet]]:
     """The prefix's objects a page at a time, and beside each page the settled rows whose ids lie
-    in its range, so that both sides are walked once and neither is held in memory."""
+    in its range, so that both sides are walked once and neither is held in memory. A walk that
+    took a rest goes on after the last key, and the last id, that were `seen`."""
     rows = Upload.objects.filter(
         kind__in=OWNERS[prefix], state=SETTLED[prefix], created_at__lte=settled_before
     )
-    after = uuid.UUID(int=0)
-    for page in storage().list(prefix):
-        last = max((i for i in map(id_of, page) if i), default=after)
-        yield page, rows.filter(id__gt=after, id__lte=last)
-        after = max(after, last)
-    yield [], rows.filter(id__gt=after)
+    for page in storage().list(prefix, after):
+        last = max((i for i in map(id_of, page) if i), default=seen)
+        yield page, rows.filter(id__gt=seen, id__lte=last)
+        seen = max(seen, last)
+    yield [], rows.filter(id__gt=seen)
 
 
 def id_of(stored: StoredObject) -> uuid.UUID | None:
@@ -280,6 +388,11 @@ def id_of(stored: StoredObject) -> uuid.UUID | None:
     return upload_id if str(upload_id) == name else None
 
 
+def has_a_place_in_the_queue(key: str) -> bool:
+    """Whether Postgres and the queue take it: every key of ours, and few others."""
+    return bool(PLAIN.fullmatch(key)) and len(key) <= KEY_MAX
+
+
 def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime) -> list[str]:
     """The keys of the page that no row may own and that are not to be purged already. Both are
     looked up after the listing: a row is written before its object, so an object that has none then
@@ -290,7 +403,8 @@ def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime
         Upload.objects.with_object_under(prefix).filter(id__in=ids).values_list("id", flat=True)
     )
     ownerless = [stored.key for stored in old if id_of(stored) not in owned]
-    queued = set(PurgeKey.objects.filter(key__in=ownerless).values_list("key", flat=True))
+    may_be_queued = list(filter(has_a_place_in_the_queue, ownerless))
+    queued = set(PurgeKey.objects.filter(key__in=may_be_queued).values_list("key", flat=True))
     return [key for key in ownerless if key not in queued]
 
 
@@ -304,12 +418,13 @@ def find_suspects(
             yield Suspect(upload_id, prefix)
 
 
-def abort_forgotten_parts(settled_before: datetime) -> int:
+def abort_forgotten_parts(settled_before: datetime, mine: Turn, report: Report) -> int:
     """Drop what was begun in parts and no row names; how many there were.
 
     A process that dies between beginning and writing the id into its row leaves such a one behind.
     """
     total = 0
+    errors = {}
     for page in storage().list_parts():
         ours = [
             parts
@@ -322,9 +437,13 @@ def abort_forgotten_parts(settled_before: datetime) -> int:
             ).values_list("multipart_id", flat=True)
         )
         for parts in ours:
-            if parts.multipart_id not in named:
-                storage().abort_parts(parts.key, parts.multipart_id)
-                total += 1
+            if parts.multipart_id not in named and not mine.over():
+                try:
+                    storage().abort_parts(parts.key, parts.multipart_id)
+                    total += 1
+                except StorageUnavailable as error:
+                    errors[parts.key] = error.cause
+    report.stays(errors)
     return total
 
 
@@ -334,9 +453,9 @@ T = TypeVar("T")
 class Candidates(Generic[T]):
     """What one pass would remove: all are counted, the first REMOVE_MAX are kept."""
 
-    def __init__(self) -> None:
-        self.kept: list[T] = []
-        self.count = 0
+    def __init__(self, kept: Iterable[T] = (), count: int = 0) -> None:
+        self.kept = list(kept)
+        self.count = count
 
     def add(self, found: Iterable[T]) -> None:
         """Count what was found, and keep as much as one pass removes."""
@@ -348,16 +467,128 @@ class Candidates(Generic[T]):
     @property
     def all_kept(self) -> bool:
         """Whether one pass removes all that were found."""
-        return self.count == len(self.kept)
+        return self.count <= REMOVE_MAX
 
-    def refuse_too_many(self, what: str, total: int) -> None:
-        """Raise TooMuchToRemove for more than a fifth of the total, and more than 100."""
+    def take(self, what: str, total: int, *, agreed: bool) -> list[T]:
+        """Those that were kept. Raises TooMuchToRemove for more than a fifth of the total, and more
+        than 100, where nobody agreed to it."""
+        kept, self.kept = self.kept, []
+        if agreed:
+            return kept
         if self.count > ALARM_ABOVE and self.count * ALARM_SHARE > total:
             raise TooMuchToRemove(
                 f"One pass would remove {self.count} of {total} {what}, more than a fifth: nothing"
                 " is removed. Look whether the bucket and the database belong together. If they do,"
                 " `manage.py pair_bucket --take` agrees to it."
             )
+        return kept
+
+
+class Walk:
+    """How far a reconcile has come through the bucket, and what it would remove."""
+
+    def __init__(self) -> None:
+        self.done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
+        self.prefixes = list(OWNERS)  # not listed to their end
+        self.after, self.seen = (
+            "",
+            FIRST_ID,
+        )  # the last key under the first of them, and the last id
+        self.served = 0  # objects, of those seen
+        self.strays = Candidates[str]()  # that nobody is served
+        self.orphans = Candidates[str]()
+        self.suspects = Candidates[Suspect]()
+        self.well = True
+
+    def go_on(self, rows_before: datetime, objects_before: datetime, mine: Turn) -> None:
+        """List the first of the prefixes, to its end or until others wait."""
+        prefix = self.prefixes[0]
+        for page, window in walk(prefix, rows_before, self.after, self.seen):
+            self.done.objects += len(page)
+            found = find_orphans(prefix, page, objects_before)
+            if prefix == "incoming":
+                self.strays.add(found)
+            else:
+                self.served += len(page)
+                self.orphans.add(found)
+            self.suspects.add(find_suspects(prefix, page, window))
+            if page:
+                self.after = page[-1].key
+                self.seen = max([self.seen, *filter(None, map(id_of, page))])
+                if mine.over():
+                    return
+        self.next_prefix()
+
+    def next_prefix(self) -> None:
+        """Nothing more is to be seen under this one."""
+        del self.prefixes[0]
+        self.after, self.seen = "", FIRST_ID
+
+    def queue_orphans(self, agreed: bool, report: Report) -> None:
+        """Queue the objects without a row. What is called as no upload ever was has no place in the
+        queue: it is deleted at once, or found again by the next pass.
+
+        Of what nobody is served a client may store any number, by tickets that it uses slowly: that
+        many are no sign of a wrong bucket, and must not stop anything.
+        """
+        found, self.strays.kept = self.strays.kept, []
+        with report.part("objects"):
+            found += self.orphans.take("objects", self.served, agreed=agreed)
+        self.done.orphaned += len(found)
+        odd = [key for key in found if not has_a_place_in_the_queue(key)]
+        for key in set(found) - set(odd):
+            queue_key(key, size_bytes=0)
+        for start in range(0, len(odd), DELETE_MAX):
+            report.stays(storage().delete(odd[start : start + DELETE_MAX]))
+
+    def discard_suspects(self, agreed: bool, mine: Turn, report: Report) -> None:
+        """Discard the rows without an object, until others wait."""
+        found = self.suspects.take("rows", self.done.rows, agreed=agreed)
+        while found and not mine.over():
+            some, found = found[:HEADS], found[HEADS:]
+            with report.part("rows"):
+                self.done.vanished += discard_vanished(some)
+        self.suspects.kept = found
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it goes on in its next turn."""
+        return bool(self.prefixes or self.suspects.kept)
+
+    def rest(self) -> None:
+        """Remember all of it for the next turn; nothing where it has come to its end."""
+        state = {
+            "done": self.done.counts(),
+            "prefixes": self.prefixes,
+            "after": self.after,
+            "seen": str(self.seen),
+            "served": self.served,
+            "strays": [self.strays.kept, self.strays.count],
+            "orphans": [self.orphans.kept, self.orphans.count],
+            "suspects": [[(str(s.id), s.prefix) for s in self.suspects.kept], self.suspects.count],
+            "well": self.well,
+        }
+        # In ASCII: a key may hold what Postgres does not take.
+        progress = json.dumps(state) if self.unfinished else ""
+        Sweep.objects.update_or_create(name="reconcile", defaults={"progress": progress})
+
+    @classmethod
+    def resume(cls) -> "Walk":
+        """The one that took a rest, or a new one."""
+        walked = cls()
+        progress = Sweep.objects.filter(name="reconcile").exclude(progress="").first()
+        if progress is not None:
+            state = json.loads(progress.progress)
+            walked.done = Reconciled(**state["done"])
+            walked.prefixes = state["prefixes"]
+            walked.after, walked.seen = state["after"], uuid.UUID(state["seen"])
+            walked.served = state["served"]
+            walked.strays = Candidates(*state["strays"])
+            walked.orphans = Candidates(*state["orphans"])
+            suspects, count = state["suspects"]
+            walked.suspects = Candidates([Suspect(uuid.UUID(i), p) for i, p in suspects], count)
+            walked.well = state["well"]
+        return walked
 
 
 def recount_bytes() -> None:
@@ -382,33 +613,12 @@ def recount_bytes() -> None:
         )
 
 
-# --- What a sweep says of itself ------------------------------------------------------------------
-
-
-@contextmanager
-def reporting(name: str) -> Iterator[None]:
-    """Write into the sweep's row how it went; what stops a sweep is raised on."""
-    try:
-        yield
-    except (BucketMismatch, StorageUnavailable, TooMuchToRemove) as error:
-        Sweep.objects.update_or_create(
-            name=name,
-            defaults={
-                "last_error_at": Now(),
-                "last_error": str(error),
-                "backlog": PurgeKey.objects.due().count(),
-            },
-        )
-        raise
-    Sweep.objects.update_or_create(
-        name=name, defaults={"last_ok": Now(), "backlog": PurgeKey.objects.due().count()}
-    )
-
-
 def failed_lately(name: str) -> bool:
     """Whether the sweep stopped less than RETRY_AFTER ago, and has not done well since."""
     return (
-        Sweep.objects.filter(name=name, last_error_at__gt=Now() - RETRY_AFTER)
+        Sweep.objects.filter(
+            name=name, last_error_at__gt=Now() - RETRY_AFTER, last_error_at__lte=Now()
+        )
         .exclude(last_ok__gt=F("last_error_at"))
         .exists()
     )

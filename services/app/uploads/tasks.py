@@ -1,50 +1,75 @@
 """What the worker is told. Each task calls one function and returns its counts."""
 
 import logging
+import time
 import uuid
+from math import inf
 from typing import Any
 
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from uploads import lifecycle, sweeps
+from uploads import lifecycle, reports, sweeps
 from uploads.hints import Hint
 
 log = logging.getLogger(__name__)
 
-SWEEP_TIME_LIMIT = 5 * 60  # seconds; the largest purge or expiry of one message
-RECONCILE_TIME_LIMIT = 60 * 60  # seconds; it lists the whole bucket
+# Seconds. A turn is at most uploads.turns.MOST, and one step more, whose requests to storage have
+# limits of their own. What still hangs is told so, for its row, before it is killed.
+SOFT_LIMIT, LIMIT = 4 * 60, 5 * 60
+BUSY = "another sweep is at it"
+LATE_EVERY = 60  # seconds between two words about a sweep that is late
+
+_said_late_at = -inf
 
 
 @shared_task(name="tick", send_events=False, time_limit=60)
 def tick() -> None:
     """Hand over what is due. Not in Flower: it finds nothing nearly always."""
     due = sweeps.look()
-    if due.expire:
-        expire.delay()
-    elif due.purge:
-        purge.delay()
+    tasks = {"expire": expire, "purge": purge, "reconcile": reconcile}
+    if name := sweeps.hand_over(due):
+        tasks[name].delay()
     for upload_id in due.images:
         make_image_safe.delay(str(upload_id))
+    say_late()
 
 
-@shared_task(name="expire", time_limit=SWEEP_TIME_LIMIT)
-def expire() -> dict[str, int]:
+def say_late() -> None:
+    """Into the log, now and then: this one runs, and others do not."""
+    global _said_late_at
+    if time.monotonic() - _said_late_at > LATE_EVERY:
+        _said_late_at = time.monotonic()
+        for sentence in reports.late().values():
+            log.error("%s", sentence)
+
+
+@shared_task(name="expire", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
+def expire() -> dict[str, int | str]:
     """Discard what is past its time, and purge at once."""
-    return {"expired": sweeps.expire(), "purged": sweeps.purge()}
+    try:
+        expired = sweeps.expire()
+    finally:
+        purged = sweeps.purge()
+    return {"expired": said(expired), "purged": said(purged)}
 
 
-@shared_task(name="purge", time_limit=SWEEP_TIME_LIMIT)
-def purge() -> dict[str, int]:
+@shared_task(name="purge", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
+def purge() -> dict[str, int | str]:
     """Delete the queued keys from storage."""
-    return {"purged": sweeps.purge()}
+    return {"purged": said(sweeps.purge())}
 
 
-@shared_task(name="reconcile", time_limit=RECONCILE_TIME_LIMIT)
+@shared_task(name="reconcile", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
 def reconcile() -> dict[str, int] | str:
     """Hold rows and storage against each other."""
     done = sweeps.reconcile()
-    return "another run is at it" if done is None else done.counts()
+    return BUSY if done is None else done.counts()
+
+
+def said(count: int | None) -> int | str:
+    """What Flower shows."""
+    return BUSY if count is None else count
 
 
 class ImageHint(Hint):

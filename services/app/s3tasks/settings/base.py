@@ -203,15 +203,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
 # What is in hand may end; after that it is handed back. SIGKILL comes at 30 s; seconds.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20
-CELERY_BEAT_SCHEDULE = {
-    # A message that no worker took before the next one is sent is superfluous.
-    "tick": {"task": "tick", "schedule": EXPIRE_EVERY, "options": {"expires": EXPIRE_EVERY}},
-    "reconcile": {
-        "task": "reconcile",
-        "schedule": RECONCILE_EVERY,
-        "options": {"expires": RECONCILE_EVERY},
-    },
-}
+# One message asks for all that is due. It does not expire: when is a matter of two hosts' clocks.
+CELERY_BEAT_SCHEDULE = {"tick": {"task": "tick", "schedule": EXPIRE_EVERY}}
 
 # --- What a page may load, and where from ---------------------------------------------------------
 

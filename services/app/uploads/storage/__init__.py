@@ -11,12 +11,21 @@ from pathlib import Path
 from django.conf import settings
 
 from uploads.storage.disk import LocalDisk
-from uploads.storage.protocol import DELETE_MAX, MARKER_KEY, Method, Storage, StoredObject, Ticket
+from uploads.storage.protocol import (
+    DELETE_MAX,
+    MARKER_KEY,
+    PLAIN,
+    Method,
+    Storage,
+    StoredObject,
+    Ticket,
+)
 from uploads.storage.s3 import S3
 
 __all__ = [
     "DELETE_MAX",
     "MARKER_KEY",
+    "PLAIN",
     "S3",
     "LocalDisk",
     "Method",

@@ -1,5 +1,6 @@
 """The local disk, which stands in for S3 on one machine."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -36,7 +37,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageUnavailable(NO_ANSWER) from error
+        raise StorageUnavailable(NO_ANSWER, cause=str(error)) from error
 
 
 class LocalDisk:
@@ -47,10 +48,9 @@ class LocalDisk:
 
     def path(self, key: str) -> Path:
         """The key's file; raises ValueError where a key would lead out of the folder."""
-        path = self.root / key
-        if not path.resolve().is_relative_to(self.root.resolve()):
+        if key.startswith("/") or ".." in key.split("/"):
             raise ValueError(f"{key} leads out of the storage folder")
-        return path
+        return self.root / key
 
     def prepare(self) -> None:
         """See Storage."""
@@ -121,7 +121,7 @@ class LocalDisk:
     def abort_parts(self, key: str, multipart_id: str) -> None:
         """See Storage."""
         with self._answering():
-            self._parts(multipart_id).unlink(missing_ok=True)
+            remove(self._parts(multipart_id), under=self.root)
 
     def list_parts(self) -> Iterator[list[Parts]]:
         """See Storage."""
@@ -193,28 +193,35 @@ class LocalDisk:
         errors = {}
         for key in keys:
             try:
-                self.path(key).unlink(missing_ok=True)
-            except OSError as error:
+                remove(self.path(key), under=self.root)
+            except (OSError, ValueError) as error:
                 errors[key] = str(error)
         return errors
 
-    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
-        """See Storage."""
+    def list(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
+        """See Storage. Whatever lies there is an object: a folder and a link, too."""
         folder = self.root / prefix
         with self._answering():
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        for start in range(0, len(names), DELETE_MAX):
+            names = os.listdir(folder) if folder.is_dir() else []
+        keys = [f"{prefix}/{name}" for name in sorted(names, key=os.fsencode)]
+        keys = [key for key in keys if os.fsencode(key) > os.fsencode(after)]
+        for start in range(0, len(keys), DELETE_MAX):
             page = []
-            for name in names[start : start + DELETE_MAX]:
-                with suppress(FileNotFoundError):  # deleted since it was listed
-                    page.append(stored_file(f"{prefix}/{name}", folder / name))
+            with self._answering():
+                for key in keys[start : start + DELETE_MAX]:
+                    with suppress(FileNotFoundError):  # deleted since it was listed
+                        page.append(stored_file(key, self.path(key)))
             yield page
 
     def check_bucket(self) -> None:
         """See Storage. The folder is made once, when it is paired with the database: one that has
         gone since is a disk that is not mounted, and must not look like an empty one."""
         if not self.root.is_dir():
-            raise StorageUnavailable(NO_ANSWER)
+            raise StorageUnavailable(NO_ANSWER, cause=f"there is no folder {self.root}")
+
+    def seconds_ahead(self) -> float:
+        """See Storage. It is this machine's."""
+        return 0.0
 
     def url(
         self,
@@ -267,6 +274,23 @@ def valid_content(signed: str, salt: str) -> dict[str, Any] | None:
 
 def stored_file(key: str, path: Path) -> StoredObject:
     """What the disk knows of one file; raises FileNotFoundError."""
-    stat = path.stat()
+    stat = path.lstat()
     modified_at = datetime.fromtimestamp(stat.st_mtime, UTC)
     return StoredObject(key, stat.st_size, modified_at, etag=f"{stat.st_ino}-{stat.st_mtime_ns}")
+
+
+def remove(path: Path, *, under: Path) -> None:
+    """Remove what lies there, if anything does; a link's own target stays, and so do the folders in
+    which objects lie. Raises OSError or ValueError where it stays."""
+    try:
+        folder = path.is_dir() and not path.is_symlink()
+        if folder and len(path.relative_to(under).parts) < 2:
+            raise ValueError(f"{path} is no object")
+        if folder:
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        # A name too long for a file, or one below a file, is there for nobody.
+        if error.errno not in {errno.ENAMETOOLONG, errno.ENOTDIR}:
+            raise

@@ -13,6 +13,9 @@ from django.utils.translation import gettext_lazy
 
 MARKER_KEY = "marker"  # its body is the installation's id; see uploads.bucket
 DELETE_MAX = 1000  # keys; what one DeleteObjects takes
+# A key as ours are. A listing may show any other: 1,024 bytes, control characters, what XML can't
+# carry: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+PLAIN = re.compile(r"[A-Za-z0-9/_.-]+")
 NO_ANSWER = gettext_lazy("Storage does not answer at the moment. Please try again in a minute.")
 Method = Literal["GET", "HEAD"]
 
@@ -89,10 +92,15 @@ class Storage(Protocol):
         """Write the object to the file; whether it was there."""
 
     def delete(self, keys: list[str]) -> dict[str, str]:
-        """Delete up to DELETE_MAX keys in one request; the errors, by key, of those that stay."""
+        """Delete up to DELETE_MAX keys, whatever they are called; the errors, by key, of those that
+        stay. One request, and one more for each key that is not PLAIN."""
 
-    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
-        """The objects under `prefix/` in the order of their keys' bytes, in pages."""
+    def list(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
+        """The objects under `prefix/` in the order of their keys' bytes, in pages: those that come
+        after the key `after`."""
+
+    def seconds_ahead(self) -> float:
+        """How many seconds this machine's clock is ahead of storage's, to about a second."""
 
     def check_bucket(self) -> None:
         """Return where the bucket itself answers."""

@@ -1,9 +1,12 @@
 """S3, by django-storages and boto3, which nothing else imports."""
 
+import re
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +20,7 @@ from storages.backends.s3 import S3Storage
 from uploads.errors import StorageUnavailable
 from uploads.storage.protocol import (
     NO_ANSWER,
+    PLAIN,
     Method,
     Parts,
     StoredObject,
@@ -25,6 +29,8 @@ from uploads.storage.protocol import (
 )
 
 COPY_SECONDS = 20.0  # with what comes before and after it, less than Heroku's 30
+# What XML 1.0 can't carry, escaped or not: https://www.w3.org/TR/xml/#charsets
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class SharedClientStorage(S3Storage):  # type: ignore[misc]  # the library has no types
@@ -97,7 +103,14 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError, OSError) as error:
-        raise StorageUnavailable(NO_ANSWER) from error
+        raise StorageUnavailable(NO_ANSWER, cause=cause_of(error)) from error
+
+
+def cause_of(error: Exception) -> str:
+    """What S3 said, and to what: `AccessDenied on DeleteObjects`; or why nobody said anything."""
+    if isinstance(error, ClientError):
+        return f"{error.response['Error'].get('Code')} on {error.operation_name}"
+    return f"{type(error).__name__}: {error}"
 
 
 class S3:
@@ -259,17 +272,45 @@ class S3:
             return True
 
     def delete(self, keys: list[str]) -> dict[str, str]:
-        """See Storage. S3 answers 200 also where single keys failed, so `Errors` is read."""
+        """See Storage."""
+        errors = self._delete([key for key in keys if PLAIN.fullmatch(key)])
+        for key in keys:
+            if not PLAIN.fullmatch(key) and (problem := self._delete_odd(key)):
+                errors[key] = problem
+        return errors
+
+    def _delete(self, keys: list[str]) -> dict[str, str]:
+        """The errors of one DeleteObjects. S3 answers 200 also where single keys failed."""
+        if not keys:
+            return {}
         with answering():
             answer = self.client.delete_objects(
                 Bucket=self.bucket,
                 Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True},
             )
-        return {error["Key"]: error.get("Message", "") for error in answer.get("Errors", ())}
+        return {
+            error["Key"]: f"{error.get('Code', '')} on DeleteObjects"
+            for error in answer.get("Errors", ())
+            if error.get("Code") != "NoSuchKey"
+        }
 
-    def list(self, prefix: str) -> Iterator[list[StoredObject]]:
+    def _delete_odd(self, key: str) -> str:
+        """Delete a key that another's request may not depend on; why it stays, or a blank."""
+        try:
+            if not NOT_XML.search(key):
+                return next(iter(self._delete([key]).values()), "")
+            if {".", ".."} & set(key.split("/")):  # in an address they would lead to another key
+                return "no request can name it"
+            with answering():
+                self.client.delete_object(Bucket=self.bucket, Key=key)
+        except (StorageUnavailable, ValueError) as error:
+            return error.cause if isinstance(error, StorageUnavailable) else str(error)
+        return ""
+
+    def list(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
         """See Storage."""
-        for page in self._pages("list_objects_v2", Prefix=f"{prefix}/"):
+        start = {"StartAfter": after} if after else {}
+        for page in self._pages("list_objects_v2", Prefix=f"{prefix}/", **start):
             yield [
                 StoredObject(found["Key"], found["Size"], found["LastModified"])
                 for found in page.get("Contents", ())
@@ -296,6 +337,22 @@ class S3:
         """See Storage."""
         with answering():
             self.quick_client.head_bucket(Bucket=self.bucket)
+
+    def seconds_ahead(self) -> float:
+        """See Storage. Any answer tells the time, also one that refuses us for our clock."""
+        began = time.time()
+        with answering():
+            try:
+                answer = self.quick_client.head_bucket(Bucket=self.bucket)
+            except ClientError as error:
+                answer = error.response
+            date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        try:
+            said = parsedate_to_datetime(date).timestamp()
+        except ValueError:  # it tells no time
+            return 0.0
+        # It was said between the question and the answer, and is cut to a second.
+        return (began + time.time()) / 2 - (said + 0.5)
 
     def url(
         self,

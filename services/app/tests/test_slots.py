@@ -1,0 +1,85 @@
+"""A real worker, of one slot and of two: whatever the sweeps have to do, images have a slot."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.db import connection
+
+from samples import picture
+from uploads import hints, rate, tasks
+from uploads.models import PurgeKey, State, Upload
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+APP = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def redis(monkeypatch):
+    """The broker, with nothing in it."""
+    monkeypatch.setattr(hints, "_silent_until", 0.0)
+    rate.client.cache_clear()
+    client = rate.client()
+    client.flushdb()
+    yield client
+    client.flushdb()
+
+
+@pytest.fixture(params=[1, 2])
+def worker(request, s3, redis, settings):
+    """`bin/worker` with so many slots, on the test's database and bucket."""
+    url = connection.get_connection_params()
+    process = subprocess.Popen(
+        [APP / "bin" / "worker"],
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DATABASE_URL": f"postgres://{url['user']}@{url['host'].replace('/', '%2F')}"
+            f"/{url['dbname']}",
+            "AWS_STORAGE_BUCKET_NAME": settings.AWS_STORAGE_BUCKET_NAME,
+            "WORKER_CONCURRENCY": str(request.param),
+            "RELOAD": "",
+        },
+        start_new_session=True,
+    )
+    yield request.param
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until(what, seconds: float = 90):
+    """Until it is true, with a beat meanwhile; its value."""
+    deadline = time.monotonic() + seconds
+    beat = 0.0
+    while not (value := what()):
+        assert time.monotonic() < deadline
+        if time.monotonic() > beat:
+            tasks.tick.delay()
+            beat = time.monotonic() + 0.5
+        time.sleep(0.05)
+    return value
+
+
+def queue(count: int) -> None:
+    PurgeKey.objects.bulk_create(PurgeKey(key=f"files/{number}") for number in range(count))
+
+
+def test_an_image_is_ready_while_a_large_purge_goes_on(worker, receive, redis):
+    queue(30_000)
+    wait_until(lambda: PurgeKey.objects.count() < 30_000)  # it has begun
+    upload = receive("image", picture())
+    wait_until(lambda: Upload.objects.get(id=upload.id).state == State.READY)
+    left = PurgeKey.objects.filter(key__startswith="files/").count()
+    assert left > 1000, "the image was ready only once nothing was left to purge"
+    # And the purge goes on after it.
+    wait_until(lambda: PurgeKey.objects.filter(key__startswith="files/").count() < left)
+    assert redis.llen("sweeps") < 10

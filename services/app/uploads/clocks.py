@@ -1,0 +1,23 @@
+"""Whether this machine's clock goes as storage's does: each signature holds a time that storage
+compares with its own."""
+
+from uploads.storage import storage
+
+TOLERATED = 5  # seconds; an address lives for up to 60
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html RequestTimeTooSkewed
+REFUSED = 15 * 60  # seconds
+
+
+def difference() -> str:
+    """A sentence where the clocks differ, else a blank. One request; raises StorageUnavailable."""
+    ahead = storage().seconds_ahead()
+    if abs(ahead) <= TOLERATED:
+        return ""
+    which = "ahead of" if ahead > 0 else "behind"
+    if abs(ahead) >= REFUSED:
+        then = "it refuses whatever is signed here"
+    elif ahead > 0:
+        then = "an address signed here works that much longer than its upload lives"
+    else:
+        then = "an address signed here ends that much too soon"
+    return f"The clock here is {abs(ahead):.0f} s {which} storage's: {then}. Set both by NTP."

@@ -1,0 +1,132 @@
+"""What the sweeps say of themselves: one row each, with when it last did well and what stopped it.
+
+A sweep that nobody runs says nothing. So whoever looks here is told whose last success is too old.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
+
+from uploads.errors import StorageUnavailable
+from uploads.models import PurgeKey, Sweep
+
+log = logging.getLogger(__name__)
+
+NAMES = ("expire", "purge", "reconcile")
+LATE_AFTER = timedelta(minutes=5)  # without a success, though each is asked for every few seconds
+NOTED_EVERY = timedelta(seconds=30)  # how often a sweep that has nothing to do says that it is well
+SAID_MAX = 2000  # characters of what stopped a sweep
+
+
+class Report:
+    """What one run of a sweep has to say."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.error: Exception | None = None  # the first
+        self.well = True
+
+    @contextmanager
+    def part(self, what: str) -> Iterator[None]:
+        """A part of the run, without which the others still make sense: what stops it is noted."""
+        try:
+            yield
+        except Exception as error:
+            self.note(f"{what}: {cause_of(error)}" if what else cause_of(error))
+            self.error = self.error or error
+
+    def note(self, sentence: str) -> None:
+        """Something stays as it is, and the next run tries it again."""
+        self.said.append(sentence)
+
+    def stays(self, errors: dict[str, str]) -> None:
+        """Keys that storage did not delete, each with why."""
+        for key, cause in list(errors.items())[:1]:
+            more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+            self.note(f"{key} stays: {cause}{more}")
+
+
+@contextmanager
+def reporting(name: str) -> Iterator[Report]:
+    """Write into the sweep's row how it went; what stopped it, or a part of it, is raised then."""
+    report = Report()
+    with report.part(""):
+        yield report
+    try:
+        write(name, report)
+    except DatabaseError as error:
+        log.error("%s can't be reported: %s", name, error)
+        if report.error is None:
+            raise
+    if report.error is not None:
+        raise report.error
+
+
+def write(name: str, report: Report) -> None:
+    """The sweep's row."""
+    if not connection.in_atomic_block:  # the connection may be what failed
+        connection.close_if_unusable_or_obsolete()
+    said = printable("; ".join(dict.fromkeys(report.said)))
+    row: dict[str, object] = {"backlog": PurgeKey.objects.due().count()}
+    if said:
+        log.error("%s: %s", name, said)
+        row |= {"last_error_at": Now(), "last_error": said}
+    if report.well and report.error is None:
+        row |= {"last_ok": Now()}
+    Sweep.objects.update_or_create(name=name, defaults=row)
+
+
+def cause_of(error: Exception) -> str:
+    """What an operator wants to read: `AccessDenied on DeleteObjects`."""
+    if isinstance(error, StorageUnavailable):
+        return error.cause
+    if type(error).__module__ == "uploads.errors":
+        return str(error)  # a sentence
+    return f"{type(error).__name__}: {error}"
+
+
+def printable(text: str) -> str:
+    """The text in one line, with nothing in it that a database, a log or a terminal minds."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown[:SAID_MAX]
+
+
+def begin() -> None:
+    """A first release: from now on the sweeps are expected to do well."""
+    Sweep.objects.bulk_create(
+        [Sweep(name=name, last_ok=Now()) for name in NAMES], ignore_conflicts=True
+    )
+
+
+def note_well(names: list[str]) -> None:
+    """These have nothing to do, and that is well; not where the last that they did was to stop."""
+    Sweep.objects.filter(name__in=names, last_ok__lte=Now() - NOTED_EVERY).exclude(
+        last_error_at__gt=F("last_ok")
+    ).update(last_ok=Now())
+
+
+def late() -> dict[str, str]:
+    """The sweeps whose last success is too old, each with a sentence that says so."""
+    age = ExpressionWrapper(Now() - F("last_ok"), output_field=DurationField())
+    said = {}
+    for sweep in Sweep.objects.filter(name__in=NAMES).annotate(age=age).order_by("name"):
+        begun = sweep.last_ok or sweep.last_error_at
+        if not begun or (sweep.age is not None and sweep.age <= patience(sweep.name)):
+            continue
+        ago = "never" if sweep.age is None else f"{sweep.age.total_seconds() // 60:.0f} minutes ago"
+        stopped = sweep.last_error_at and (not sweep.last_ok or sweep.last_error_at > sweep.last_ok)
+        why = sweep.last_error if stopped else "do beat and the worker run?"
+        said[sweep.name] = f"{sweep.name} last did well {ago}: {why}"
+    return said
+
+
+def patience(name: str) -> timedelta:
+    """How old its last success may be."""
+    rounds = 3 * settings.RECONCILE_EVERY if name == "reconcile" else settings.EXPIRE_EVERY
+    return LATE_AFTER + timedelta(seconds=rounds)
