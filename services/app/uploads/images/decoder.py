@@ -29,6 +29,7 @@ from uploads.images.reasons import DAMAGED, TOO_MUCH
 from uploads.images.vips import load_vips
 
 IDLE_SECONDS = 60  # after which nobody is waited for
+LOOK_EVERY = 20  # milliseconds; what a picture takes meanwhile, RLIMIT_DATA bounds
 ANSWER_BYTES = 16 * 1024  # and not more is read of what a picture's process says
 LIBRARIES = [
     *map(Path, {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")}),
@@ -68,8 +69,8 @@ def say(answer: dict[str, Any]) -> None:
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """How the picture's process ended, and what it said.
 
-    `ended`: the signal or 0; `late`: whether it was ended here, having had its time; `cpu_seconds`:
-    what it used of them.
+    `ended`: the signal or 0; `too_much`: whether it was ended here, since it took more memory, or
+    longer, than it may; `cpu_seconds`: what it used of them.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -78,27 +79,28 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         be_a_picture(request, writer)
     os.close(writer)
     try:
-        said, late = watch(child, reader, time.monotonic() + request["seconds"])
+        said, too_much = watch(child, reader, request)
     finally:
         os.close(reader)
     _, status, used = os.wait4(child, 0)
     return {
         "ended": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
-        "late": late,
+        "too_much": too_much,
         "cpu_seconds": used.ru_utime + used.ru_stime,
         "said": said.decode(errors="replace"),
     }
 
 
-def watch(child: int, reader: int, deadline: float) -> tuple[bytes, bool]:
-    """What it said until it ended, and whether it was ended since its time was over, or the worker
+def watch(child: int, reader: int, request: dict[str, Any]) -> tuple[bytes, bool]:
+    """What it said until it ended, and whether it was ended as it took too much, or as the worker
     is gone.
     """
-    said, late, pause = b"", False, 100
+    said, too_much, pause = b"", False, LOOK_EVERY
+    deadline = time.monotonic() + request["seconds"]
     open_files = select.poll()
     open_files.register(reader, select.POLLIN)
     open_files.register(0, 0)  # whether the worker is gone
-    while True:
+    while not too_much:
         events = dict(open_files.poll(pause))
         if reader in events:
             received = os.read(reader, ANSWER_BYTES)
@@ -108,14 +110,28 @@ def watch(child: int, reader: int, deadline: float) -> tuple[bytes, bool]:
                 pause = 1  # it is about to end, or has closed it and goes on
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
-        late = time.monotonic() > deadline
-        if late or events.get(0, 0) & select.POLLHUP:
-            break
+        too_much = (
+            time.monotonic() > deadline
+            or memory_of(child) > request["memory_bytes"]
+            or bool(events.get(0, 0) & select.POLLHUP)
+        )
     # Until it is waited for, its number can be nobody else's: with it goes what it left.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
-    return said, late
+    return said, too_much
+
+
+def memory_of(process: int) -> int:
+    """How many bytes it has of its own; what is mapped of files the kernel can take back.
+
+    Of such a limit the kernel itself takes no notice: setrlimit(2), RLIMIT_RSS.
+    """
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 # --- And from inside ---
@@ -158,6 +174,10 @@ def work(request: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
         return {"rejected": TOO_MUCH}
     except load_vips().Error as error:
         return {"rejected": TOO_MUCH if "out of memory" in str(error) else DAMAGED}
-    except Exception:
+    except Exception as error:
         # As UnicodeDecodeError, where pyvips reads a library's message: a picture's doing too.
-        return {"rejected": DAMAGED, "error": traceback.format_exc()[-2000:]}
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return {
+            "rejected": DAMAGED,
+            "error": f"{error!r:.300} in {place.name}, line {place.lineno}",
+        }

@@ -1,9 +1,9 @@
 """How much a picture may be, how much memory it takes, and when it is its turn.
 
-Pixels stream from the decoder to the encoder, a few hundred rows at a time, and where a picture has
+Pixels stream from the decoder to the encoder, some hundred rows at a time, and where a picture has
 to be turned they go by way of a file. What its format keeps whole (an interlaced picture, a frame
-of a GIF or a WebP, an AVIF, a HEIC) is counted here from the header. The kernel sees to it that no
-more is taken: `cage.limit`.
+of a GIF or a WebP, an AVIF, a HEIC) is counted here from the header. That no more is taken is seen
+to by the kernel (`cage.limit`), and closer by `decoder.watch`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ MAX_SIDE = 65_535
 # What may be held of a picture: a dyno has 512 MiB. What holds more than a small one does is made
 # while no other is.
 SMALL_BYTES = 80 * 1024 * 1024
-LARGE_BYTES = 240 * 1024 * 1024
+LARGE_BYTES = 256 * 1024 * 1024  # 48 megapixels of a phone's HEIC
 OWN_BYTES = 64 * 1024 * 1024  # Python, the libraries and the file, beside the picture
-STRIP_ROWS = 256  # are held of a picture that streams
+STRIP_ROWS = 800  # are held of any picture, between its decoder and its encoder
 
 # Locked by who makes a picture, and by who waits for it. In each container's own folder, which
 # TMPDIR need not be; without containers another user's file could not be opened there.
@@ -59,8 +59,9 @@ def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> 
     pixel_bytes += image_format.alpha_bytes if frame.hasalpha() else 0
     pixel_bytes += image_format.deep_bytes if deep else 0
     pixel_bytes += image_format.film_bytes * frames if frames > 1 else 0
-    strip_bytes = frame.width * frame.bands * (2 if deep else 1) * STRIP_ROWS
-    held_bytes = max(frame_pixels * pixel_bytes, strip_bytes)
+    rows = min(frame.height, STRIP_ROWS)
+    strip_bytes = frame.width * frame.bands * (2 if deep else 1) * rows
+    held_bytes = frame_pixels * pixel_bytes + strip_bytes
     if held_bytes > LARGE_BYTES:
         raise ImageRejected(TOO_MUCH_AT_ONCE)
     return int(held_bytes)
@@ -69,6 +70,13 @@ def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> 
 def most_bytes(held_bytes: int) -> int:
     """What the process may take of which so much is held."""
     return OWN_BYTES + (LARGE_BYTES if held_bytes > SMALL_BYTES else SMALL_BYTES)
+
+
+def most_reserved(held_bytes: int) -> int:
+    """What it may ask the kernel for, which is up to twice as much: an AVIF's encoder reserves 40
+    bytes a pixel and uses 20, and each thread a stack of 8 MiB.
+    """
+    return 2 * most_bytes(held_bytes)
 
 
 @contextmanager

@@ -195,15 +195,29 @@ def write_upright(
     image: pyvips.Image, target: Path, encoding: Encoding, spool: Path, max_bytes: int
 ) -> None:
     """Write the picture as a browser shows it, and nothing else of the image."""
-    image = to_srgb(image)
+    shown = to_srgb(image)
+    options = encoding.options
+    if encoding.save == "pngsave" and (bits := few_bits(image, shown)):
+        options = options | {"bitdepth": bits}
+    image = shown
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1
     if image.get_n_pages() == 1:  # no camera takes an animation sideways
         how = OUT_OF_ORDER.get(orientation)
         image = turn(image, how, spool) if how else image.autorot()
     image = image.copy(xres=DENSITY, yres=DENSITY)
     with at_most(target, max_bytes):
-        getattr(image, encoding.save)(str(target), keep="none", **encoding.options)
+        getattr(image, encoding.save)(str(target), keep="none", **options)
     spool.unlink(missing_ok=True)
+
+
+def few_bits(image: pyvips.Image, shown: pyvips.Image) -> int:
+    """As how many bits a grey PNG's sample may be written again where they are fewer than eight: a
+    scan in black and white would take eight times its bytes.
+    """
+    if shown is not image or image.bands > 1 or image.get("vips-loader") != "pngload":
+        return 0
+    bits = image.get("bits-per-sample") if image.get_typeof("bits-per-sample") else 8
+    return bits if bits < 8 else 0
 
 
 def write_thumbnail(image: Path, target: Path) -> None:

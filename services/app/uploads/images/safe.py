@@ -32,7 +32,7 @@ from typing import Any
 
 from uploads.errors import DecoderBroken, DecoderStopped, ImageRejected
 from uploads.images.formats import HEAD_BYTES, sniff
-from uploads.images.memory import OWN_BYTES, most_bytes, room_for
+from uploads.images.memory import OWN_BYTES, most_bytes, most_reserved, room_for
 from uploads.images.reasons import DAMAGED, NOT_AN_IMAGE, REASONS, TOO_MUCH
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ START_TIME = 20
 IDLE_TIME = 50  # after which a program is not asked any more; it is about to end by itself
 
 # What a picture becomes may have twice its bytes, or this many.
-SMALL_RESULT = 64 * 1024
+SMALL_RESULT = 256 * 1024
 SPOOL_PIXEL_BYTES = 8  # of a picture that has to be turned
 
 # What ends a process for what it does. Any other signal came from elsewhere.
@@ -97,12 +97,13 @@ def make_safe(
             raise ImageRejected(NOT_AN_IMAGE)
     target = folder / "safe"
     target.mkdir(exist_ok=True)
-    request = {"source": str(source), "folder": str(target)}
+    request = {"source": str(source.absolute()), "folder": str(target.absolute())}
     held_bytes = decoder.ask(
         **request,
         do="look",
         max_pixels=max_pixels,
-        data_bytes=most_bytes(0),
+        memory_bytes=most_bytes(0),
+        data_bytes=most_reserved(0),
         file_bytes=source.stat().st_size + SMALL_RESULT,  # the same without what is overlooked
         cpu_seconds=LOOK_CPU,
         seconds=LOOK_TIME,
@@ -116,7 +117,8 @@ def make_safe(
                 **request,
                 do="make",
                 max_bytes=min(max(2 * source.stat().st_size, SMALL_RESULT), max_bytes),
-                data_bytes=most_bytes(held_bytes),
+                memory_bytes=most_bytes(held_bytes),
+                data_bytes=most_reserved(held_bytes),
                 file_bytes=SPOOL_PIXEL_BYTES * max_pixels + OWN_BYTES,
                 cpu_seconds=MAKE_CPU,
                 seconds=MAKE_TIME,
@@ -184,7 +186,7 @@ class Decoder:
                 self.stop()  # whatever it would say now is an answer to this
                 raise
             self.asked = time.monotonic()
-        if answer["late"] or answer["cpu_seconds"] >= request["cpu_seconds"]:
+        if answer["too_much"] or answer["cpu_seconds"] >= request["cpu_seconds"]:
             raise ImageRejected(TOO_MUCH)
         return understand(answer)
 
