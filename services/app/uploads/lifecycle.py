@@ -31,6 +31,7 @@ from uploads.errors import (
     ImageRejected,
     InvalidUpload,
     NotItsTurn,
+    QuotaExceeded,
     StillChecking,
     UploadError,
     UploadNotFound,
@@ -50,6 +51,7 @@ IMAGE_FOLDER = "s3tasks-image-"  # in which an attempt works
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
 TURN_AFTER = timedelta(seconds=2)  # when an image that did not get its turn is tried again
+NO_ROOM = gettext_noop("There was no room to store this image. Please try again later.")
 KILLED_THE_WORKER = gettext_noop("It could not be processed: it stopped the worker three times.")
 
 
@@ -386,7 +388,9 @@ def attempt_image(upload: Upload) -> State | None:
     1. The bytes come from storage.
     2. Made safe by the program apart; counted from when it is the image's turn until it is done,
        so where this process is ended meanwhile, and nothing can be said of why.
-    3. Stored, and the row is ready.
+    3. What it has more than the upload is reserved; where there is no room, that counts too, as
+       each attempt has its price.
+    4. Stored, and the row is ready.
     """
     with tempfile.TemporaryDirectory(prefix=IMAGE_FOLDER) as folder:
         source = Path(folder, "incoming")
@@ -403,6 +407,13 @@ def attempt_image(upload: Upload) -> State | None:
         except ImageRejected as error:
             return reject_image(upload, error.sentence)
         keep_lease(upload, attempts=upload.attempts)
+        try:
+            reserve_growth(upload, safe.image.stat().st_size)
+        except QuotaExceeded:
+            if upload.attempts + 1 >= IMAGE_ATTEMPTS:
+                return reject_image(upload, NO_ROOM)
+            release_image(upload, attempts=upload.attempts + 1)
+            return None
         put_file(upload.thumbnail_key, safe.thumbnail, safe.thumbnail_content_type)
         put_file(upload.served_key, safe.image, safe.content_type)
         return finish_image(upload, safe)
@@ -415,6 +426,22 @@ def keep_lease(upload: Upload, *, attempts: int) -> None:
     )
     if not kept:
         raise LeaseLost
+
+
+def reserve_growth(upload: Upload, size_bytes: int) -> None:
+    """Claim of the quotas what a safe image has more than its row, which then has as many.
+
+    Before it is stored, or a full storage would be filled further. Raises QuotaExceeded, LeaseLost.
+    """
+    with transaction.atomic():
+        row = lock_upload(upload.id)
+        if row is None or row.state != State.CHECKING or row.lease != upload.lease:
+            raise LeaseLost
+        growth = size_bytes - row.size_bytes
+        if growth > 0:
+            reserve_bytes(growth)
+            check_shares(sender=row.sender, size_bytes=growth, unsent=False)
+            Upload.objects.filter(id=row.id).update(size_bytes=size_bytes)
 
 
 def release_image(upload: Upload, *, attempts: int, tell_after: timedelta = RETELL_AFTER) -> None:

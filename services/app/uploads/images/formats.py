@@ -45,6 +45,25 @@ def check_gif(path: Path) -> None:
                 raise ImageRejected(DAMAGED)
 
 
+def check_webp(path: Path) -> None:
+    """Count its frames, of which the library looks at each to tell how many there are.
+
+    Raises ImageRejected. https://developers.google.com/speed/webp/docs/riff_container
+    """
+    frames = others = 0
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(chunk := file.read(8)) == 8:
+            frames += chunk[:4] == b"ANMF"
+            others += chunk[:4] != b"ANMF"
+            if frames > MAX_FRAMES:
+                raise ImageRejected(TOO_MANY_FRAMES)
+            if others > MAX_FRAMES:
+                raise ImageRejected(DAMAGED)
+            length = int.from_bytes(chunk[4:], "little")
+            file.seek(length + length % 2, os.SEEK_CUR)
+
+
 AVIF = {b"avif", b"avis"}
 HEIC = {b"heic", b"heix", b"heim", b"heis"}
 
@@ -178,6 +197,7 @@ FORMATS = [
         frame_bytes=14,
         alpha_bytes=26,
         film_bytes=4,  # its loader lets go of no frame before the last
+        check=check_webp,
     ),
     Format(
         "image/avif",
