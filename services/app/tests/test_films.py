@@ -363,6 +363,16 @@ GIFS = {
     "reserved ends": gif(
         SIZE, frame(5, SIZE, then=5), frame(50, SMALL, 9, 9, then=4), frame(90, (9, 9), then=7)
     ),
+    "a screen's size": gif((640, 480), frame(5, SMALL), repeats=None),
+    "a screen's size, partly transparent": gif((800, 600), frame(5, SMALL, 9, 9, transparent=14)),
+    "a screen's size, all drawn": gif((640, 480), frame(5, (640, 480)), repeats=None),
+    "wider than any screen": gif((2100, 20), frame(5, (40, 10), 3, 3), frame(9, (10, 10))),
+    "no size": gif((0, 0), frame(5, SMALL, 3, 3), frame(9, (10, 10))),
+    "no width": gif((0, 20), frame(5, SMALL), frame(9, (10, 10), then=2), frame(9, (2, 2))),
+    "wider than the canvas": gif((20, 40), frame(5, (40, 10)), repeats=None),
+    "the second larger than the canvas": gif((20, 15), frame(5, (20, 15)), frame(9, SIZE)),
+    "the second over the edge": gif((20, 15), frame(5, (9, 9)), frame(9, (10, 10), 15, 10)),
+    "the second beside the canvas": gif((20, 15), frame(5, (9, 9)), frame(9, (10, 10), 20, 15)),
     "larger than the canvas": gif((20, 15), frame(5, SIZE), repeats=None),
 }  # fmt: skip
 

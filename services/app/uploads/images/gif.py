@@ -1,7 +1,8 @@
 """The frames of a GIF, where libvips puts them together otherwise than browsers do.
 
 Browsers show what no frame has drawn, and what one clears, as transparent; the GIF library as
-opaque, where no pixel of a frame is transparent. https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+opaque, where no pixel of a frame is transparent. And it takes some sizes of a canvas, as 640 by 480
+or what is above 2,048, for a mistake. https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
 from __future__ import annotations
@@ -41,13 +42,15 @@ class Frame:
 
 
 def film(path: Path, width: int, height: int, plays: int) -> Film | None:
-    """The film that a GIF of this size is; None where libvips shows it as browsers do."""
-    content = path.read_bytes()
-    screen, frames = read(content)
-    if not frames or shows_nothing_else(frames, width, height):
+    """The film that a GIF is; None where libvips, to which it has this size, shows the same."""
+    screen, frames = read(path.read_bytes())
+    if not frames:
         return None
-    if any(frame.width * frame.height > width * height for frame in frames):
-        return None  # as much as a canvas is made room for
+    canvas = canvas_size(screen, frames[0])
+    if canvas == (width, height) and is_shown_alike(frames, *canvas):
+        return None
+    if any(frame.width * frame.height > canvas[0] * canvas[1] for frame in frames):
+        return None  # room is made for as much as a canvas
     stills = [
         Still(
             write=partial(write, screen, frame),
@@ -59,15 +62,19 @@ def film(path: Path, width: int, height: int, plays: int) -> Film | None:
         )
         for frame in frames
     ]
-    return Film(width, height, stills, plays, "gifload_buffer")
+    return Film(*canvas, stills, plays, "gifload_buffer")
 
 
-def shows_nothing_else(frames: list[Frame], width: int, height: int) -> bool:
+def canvas_size(screen: bytes, first: Frame) -> tuple[int, int]:
+    """As browsers have it: as large as it says, and as the first frame needs."""
+    width, height = struct.unpack("<HH", screen[6:10])
+    return max(width, first.left + first.width), max(height, first.top + first.height)
+
+
+def is_shown_alike(frames: list[Frame], width: int, height: int) -> bool:
     """Whether all that is seen of the canvas was drawn, or libvips knows that it is transparent."""
     first = frames[0]
-    is_covered = (
-        (first.left, first.top) == (0, 0) and first.width >= width and first.height >= height
-    )
+    is_covered = (first.left, first.top, first.width, first.height) == (0, 0, width, height)
     if not is_covered and not any(frame.has_transparency for frame in frames):
         return False
     return not any(frame.then == CLEARED and not frame.has_transparency for frame in frames[:-1])
