@@ -34,6 +34,10 @@ STAYS = re.compile(
     r"|REDIS_PASSWORD|(?:COMPOSE|FLOWER|MINIO|POSTGRES)_\w+"
 )
 MASK = "****"
+# What git reads before it looks where it is: a hook's, or of a shell for another project.
+GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
+# Of whoever deploys. What else is called AWS_ would lead to another server, or be another's keys.
+KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
 
 
 def say(text: str) -> None:
@@ -137,7 +141,8 @@ def env_problems(env: dict[str, str], flower_app: str) -> list[str]:
         found.append("USE_S3 is off, and a dyno's disk forgets what is uploaded")
     if flower_app:
         found += production.missing(env, "FLOWER_BASIC_AUTH")
-    return [f"{sentence} (.env.production)" for sentence in found]
+    file = production.FILE
+    return [each if file in each else f"{each} ({file})" for each in found]
 
 
 def git_problems() -> list[str]:
@@ -146,10 +151,16 @@ def git_problems() -> list[str]:
     if code:
         return [f"git: {text}"]
     changed = [line.split(None, 1)[1] for line in text.splitlines()]
-    if not changed:
-        return []
-    some = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
-    return [f"git has changes that would not be deployed: commit or stash them ({some})"]
+    found = []
+    code, text = doctor.output("git", "-C", str(ROOT), "rev-parse", "--is-shallow-repository")
+    if text == "true":
+        found.append("this clone is shallow, which Heroku's git refuses: git fetch --unshallow")
+    if doctor.output("git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "HEAD")[0]:
+        found.append("git has no commit yet, so that there is nothing to deploy")
+    if changed:
+        some = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")
+        found.append(f"git has changes that would not be deployed: commit or stash them ({some})")
+    return found
 
 
 # --- One app -------------------------------------------------------------------------------------
@@ -252,6 +263,7 @@ def set_up_bucket(variables: dict[str, str]) -> None:
             " may configure it; release verifies it"
         )
         return
+    shell = {n: v for n, v in os.environ.items() if n in KEYS or not n.startswith("AWS_")}
     # Nothing of `.env` may come in: what is not set here is blank. Nothing connects to the two.
     unused = {"DATABASE_URL": "postgres://unused", "REDIS_URL": "redis://unused"}
     blank = dict.fromkeys(envfile.names(), "")
@@ -261,7 +273,7 @@ def set_up_bucket(variables: dict[str, str]) -> None:
     run(["local/venv.sh"])
     run(
         [python, "services/app/manage.py", "setup_bucket"],
-        env={**os.environ, **blank, **variables, **unused, **django, **keys},
+        env={**shell, **blank, **variables, **unused, **django, **keys},
     )
 
 
@@ -310,6 +322,8 @@ def deploy_flower(flower_app: str, app: str, env: dict[str, str]) -> None:
 
 
 def main() -> int:
+    for name in GIT:
+        os.environ.pop(name, None)
     app, flower_app = os.environ.get("APP", ""), os.environ.get("FLOWER_APP", "")
     file = ROOT / ".env.production"
     env = envfile.read(file) if file.exists() else {}

@@ -56,7 +56,7 @@ def problems(env: dict[str, str]) -> list[str]:
     required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"]
     if minio:
         required += ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
-    found = envfile.value_problems(env, ENV.name) + production.missing(env, *required)
+    found = production.missing(env, *required)
     # A name of this machine is for a rehearsal: Caddy then signs its certificate itself.
     found += production.problems({name: env[name] for name in env if name != "SITE_ADDRESS"})
     if site and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", site):

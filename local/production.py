@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import envfile
 
+FILE = ".env.production"
 SECRET_KEY_LENGTH = 50  # as Django's own check asks for
 LOCAL = (".localhost", ".local", ".lan", ".internal", ".home.arpa")  # ends of names
 
@@ -71,7 +72,7 @@ def development_values(env: dict[str, str]) -> Iterator[str]:
     """A sentence for each value that is a developer's."""
     if env.get("DEBUG", "False").lower() not in ("false", "0", "no"):
         yield "DEBUG is on: it shows the code and the settings to everybody"
-    if not env.get("SETTINGS_MODULE_PATH", "production").endswith("production"):
+    if env.get("SETTINGS_MODULE_PATH", "").endswith("development"):
         yield "SETTINGS_MODULE_PATH is development's: s3tasks.settings.production"
     if "RELOAD" in env:
         yield "RELOAD is for a developer's machine"
@@ -105,7 +106,4 @@ def problems(env: dict[str, str]) -> list[str]:
     endpoint = env.get("AWS_S3_PUBLIC_ENDPOINT_URL") or env.get("AWS_S3_ENDPOINT_URL", "")
     if endpoint.startswith("http://"):
         found.append("browsers call S3 by http://, which a page on HTTPS may not: use https://")
-    user, _, password = env.get("FLOWER_BASIC_AUTH", "user:password").partition(":")
-    if not (user and password):
-        found.append("FLOWER_BASIC_AUTH must be user:password")
-    return found
+    return found + envfile.value_problems(env, FILE)

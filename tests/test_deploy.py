@@ -416,7 +416,7 @@ def test_only_what_the_app_reads_leaves_and_nothing_of_this_machine(place: Place
         re.findall(r"\$\{(\w+)", scripts)
     )
     read = read & set(envfile.names()) | {"SETTINGS_MODULE_PATH"}
-    theirs = {"PORT", "DATABASE_URL", "REDIS_URL", "RELOAD", "DEBUG"}
+    theirs = {"PORT", "HTTPS_PORT", "DATABASE_URL", "REDIS_URL", "RELOAD", "DEBUG"}
     endpoints = {"AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"}
     config = place.state["apps"]["drop"]["config"]
     assert set(config) == read - theirs - endpoints | {"DATABASE_URL", "REDIS_URL"}
@@ -735,3 +735,61 @@ def test_a_flag_that_the_cli_does_not_have_stops_a_deployment(place: Place) -> N
 def test_secrets_are_those_that_env_var_calls_so() -> None:
     assert {"SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "FLOWER_BASIC_AUTH"} <= production.secrets()
     assert "AWS_STORAGE_BUCKET_NAME" not in production.secrets()
+
+
+# --- The clone ----------------------------------------------------------------------------------
+
+
+def test_a_shallow_clone_is_refused_before_anything(place: Place) -> None:
+    place.commit()
+    (place.tree / ".git" / "shallow").write_text(place.git("rev-parse", "HEAD") + "\n")
+
+    code, text = place.deploy()
+
+    assert code != 0
+    assert "this clone is shallow, which Heroku's git refuses: git fetch --unshallow" in text
+    assert place.calls() == []
+
+
+def test_a_repository_without_a_commit_is_refused(place: Place) -> None:
+    place.git("update-ref", "-d", "HEAD")
+
+    code, text = place.deploy()
+
+    assert code != 0
+    assert "git has no commit yet" in text
+    assert place.calls() == []
+
+
+def test_the_repository_is_the_one_that_the_verb_stands_in(place: Place) -> None:
+    other = place.tree.parent / "other"
+    other.mkdir()
+    place.git("init", "--quiet", where=other)
+
+    code, text = place.deploy(GIT_DIR=str(other / ".git"), GIT_WORK_TREE=str(other))
+
+    assert code == 0, text
+    assert place.pushed("drop")[0] == place.git("rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DEBUG", "1", "DEBUG is on"),
+        ("DEBUG", "yes", "DEBUG is on"),
+        ("SECRET_KEY", "tests", "SECRET_KEY is shorter than 50"),
+        ("SECRET_KEY", "changeme" * 8, "SECRET_KEY could be guessed"),
+        ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS admits every name"),
+        ("UPLOAD_TTL", "soon", "UPLOAD_TTL=soon in .env.production: expected a number"),
+    ],
+)
+def test_what_production_would_refuse_is_refused_before_anything(
+    place: Place, name: str, value: str, said: str
+) -> None:
+    place.put(name, value)
+
+    code, text = place.deploy()
+
+    assert code != 0
+    assert said in text
+    assert place.calls() == []

@@ -282,6 +282,50 @@ def test_an_older_env_for_production_gets_what_is_missing(tmp_path: Path) -> Non
     assert envfile.complete(file) == ""
 
 
+@pytest.mark.parametrize("profile", ["minio", "'minio'", '"minio"', " minio "])
+def test_keys_for_productions_own_minio_are_drawn_once(tmp_path: Path, profile: str) -> None:
+    file = tmp_path / ".env.production"
+    envfile.complete(file)
+    text = file.read_text()
+    file.write_text(text.replace("COMPOSE_PROFILES=\n", f"COMPOSE_PROFILES={profile}\n"))
+    drawn = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_STORAGE_BUCKET_NAME"}
+    before = envfile.read(file)
+
+    said = envfile.complete(file)
+
+    after = envfile.read(file)
+    assert all(name in said for name in drawn)
+    assert after.keys() - before.keys() == drawn
+    assert {name: after[name] for name in before} == before
+    assert not any(after[name] in said for name in drawn - {"AWS_STORAGE_BUCKET_NAME"})
+    assert envfile.minio_problems(after) == []
+    assert envfile.complete(file) == ""
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("profile", ["", "other"])
+def test_keys_of_s3_from_outside_are_not_drawn(tmp_path: Path, profile: str) -> None:
+    file = tmp_path / ".env.production"
+    envfile.complete(file)
+    text = file.read_text().replace("COMPOSE_PROFILES=\n", f"COMPOSE_PROFILES={profile}\n")
+    file.write_text(text)
+
+    assert envfile.complete(file) == ""
+    assert file.read_text() == text
+
+
+def test_a_key_that_somebody_chose_stays(tmp_path: Path) -> None:
+    file = tmp_path / ".env.production"
+    file.write_text(
+        "COMPOSE_PROFILES=minio\r\nAWS_ACCESS_KEY_ID=mine\r\nAWS_SECRET_ACCESS_KEY=\r\n"
+    )
+
+    envfile.complete(file)
+
+    assert file.read_bytes().count(b"AWS_ACCESS_KEY_ID=mine\r\n") == 1
+    assert re.search(rb"AWS_SECRET_ACCESS_KEY=\w{40}\r\n", file.read_bytes())
+
+
 def test_a_complete_env_is_not_touched(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     envfile.complete(file)

@@ -60,7 +60,7 @@ def test_without_s3_its_keys_are_not_asked_for() -> None:
         ("SECRET_KEY", "django-insecure-" + "0123456789" * 4, "SECRET_KEY could be guessed"),
         ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS admits every name"),
         ("ALLOWED_HOSTS", "drop.example.org,*", "ALLOWED_HOSTS admits every name"),
-        ("SETTINGS_MODULE_PATH", "other.settings", "is development's"),
+        ("SETTINGS_MODULE_PATH", "other.settings", "SETTINGS_MODULE_PATH in .env.production: exp"),
         ("AWS_S3_ENDPOINT_URL", "https://[", "AWS_S3_ENDPOINT_URL names no host"),
         ("SETTINGS_MODULE_PATH", "s3tasks.settings.development", "is development's"),
         ("RELOAD", "1", "RELOAD is for a developer's machine"),
@@ -83,7 +83,7 @@ def test_without_s3_its_keys_are_not_asked_for() -> None:
             "PUBLIC_ENDPOINT_URL names localh",
         ),
         ("AWS_S3_ENDPOINT_URL", "http://s3.example.net", "by http://"),
-        ("FLOWER_BASIC_AUTH", "hidden-away", "FLOWER_BASIC_AUTH must be user:password"),
+        ("FLOWER_BASIC_AUTH", "hidden-away", "FLOWER_BASIC_AUTH in .env.production must be"),
     ],
 )
 def test_a_wrong_value_is_named_without_showing_a_secret(name: str, value: str, said: str) -> None:

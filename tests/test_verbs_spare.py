@@ -1,10 +1,11 @@
 """What runs is not hurt by a verb that fails, and what a verb says of it is true."""
 
 import json
+import re
 
 import pytest
 
-from machine import PROD, Machine, prod, ps, services
+from machine import OUTSIDE, PROD, Machine, prod, ps, services
 
 MINIO = {"COMPOSE_PROFILES": "minio"}
 FORMER = "former users: OLDKEY"
@@ -31,6 +32,16 @@ def answers(machine: Machine, **more: str) -> dict[str, str]:
     }
     named = {name.replace("_", " "): answer for name, answer in more.items()}
     return {f"{PROD} {name}": answer for name, answer in {**usual, **named}.items()}
+
+
+def test_with_minio_a_host_name_is_all_that_is_asked_for(machine: Machine) -> None:
+    machine.docker()
+    blank = dict.fromkeys([*OUTSIDE], "")
+
+    text = prod(machine, **blank, **MINIO)[1]
+
+    asked = re.findall(r"(?m)^prod: (\w+) is missing", text)
+    assert asked == ["SITE_ADDRESS"]
 
 
 def test_a_wrong_key_is_named_before_anything(machine: Machine) -> None:
