@@ -13,6 +13,7 @@ from s3tasks import broker, life
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 20  # messages in the queue of the sweeps, above which none is added
+STUCK_SECONDS = 120  # without room there, after which beat says so; a worker's one slot may be busy
 
 broker.use()
 
@@ -52,6 +53,7 @@ class Beat(Scheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.due: dict[str, float] = {}
+        self.stuck_since: float | None = None
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -80,6 +82,11 @@ class Beat(Scheduler):
         except RedisSilent:
             return False
         if waiting < WAITING_MAX:
+            self.stuck_since = None
             return True
-        log.error("%d messages wait in %s: no %s. Does a worker run?", waiting, queue, entry.name)
+        now = time.monotonic()
+        self.stuck_since = self.stuck_since or now
+        if now - self.stuck_since >= STUCK_SECONDS:
+            self.stuck_since = now  # and not each time
+            log.error("%d messages wait in %s, no more is sent: is there a worker?", waiting, queue)
         return False

@@ -196,6 +196,13 @@ class TestLate:
         sweeps.look()
         assert set(reports.late()) == set(reports.NAMES)
 
+    def test_a_success_to_come_is_none_and_the_next_tick_says_when_it_was(self):
+        """Postgres' clock was set back."""
+        Sweep.objects.create(name="purge", last_ok=Now() + LONG_AGO)
+        assert set(reports.late()) == {"purge"}
+        sweeps.look()
+        assert reports.late() == {}
+
     def test_a_sweep_that_stopped_is_not_well_because_nothing_came_after(self):
         Sweep.objects.create(
             name="purge", last_ok=Now() - LONG_AGO, last_error_at=Now() - LONG_AGO / 2

@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
 from samples import picture
-from uploads import hints, rate, tasks
-from uploads.models import PurgeKey, State, Upload
+from uploads import hints, rate, sweeps, tasks
+from uploads.models import Kind, PurgeKey, State, Upload
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,13 +75,33 @@ def queue(count: int) -> None:
     PurgeKey.objects.bulk_create(PurgeKey(key=f"files/{number}") for number in range(count))
 
 
-def test_an_image_is_ready_while_a_large_purge_goes_on(worker, receive, redis):
-    queue(30_000)
-    wait_until(lambda: PurgeKey.objects.count() < 30_000)  # it has begun
-    upload = receive("image", picture())
-    wait_until(lambda: Upload.objects.get(id=upload.id).state == State.READY)
-    left = PurgeKey.objects.filter(key__startswith="files/").count()
-    assert left > 1000, "the image was ready only once nothing was left to purge"
-    # And the purge goes on after it.
-    wait_until(lambda: PurgeKey.objects.filter(key__startswith="files/").count() < left)
+def expire(count: int) -> None:
+    """So many files that are due."""
+    now = sweeps.database_clock()
+    Upload.objects.bulk_create(
+        Upload(
+            kind=Kind.FILE,
+            state=State.READY,
+            owner=uuid.uuid4(),
+            filename="a",
+            size_bytes=1,
+            ttl=timedelta(minutes=1),
+            expires_at=now,
+        )
+        for _ in range(count)
+    )
+
+
+def test_an_image_is_ready_while_a_purge_an_expiry_and_a_reconcile_go_on(worker, receive, redis):
+    queue(60_000)
+    expire(5_000)
+    wait_until(lambda: PurgeKey.objects.count() != 60_000)  # they have begun
+    for _ in range(2):
+        upload_id = receive("image", picture()).id
+        ready = Upload.objects.filter(id=upload_id, state=State.READY)
+        wait_until(ready.exists)
+    left = PurgeKey.objects.count()
+    assert left > 1000, "the images were ready only once nothing was left to purge"
+    # And it goes on after them.
+    wait_until(lambda: PurgeKey.objects.count() < left)
     assert redis.llen("sweeps") < 10

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, connection
-from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models import DurationField, ExpressionWrapper, F, Q
 from django.db.models.functions import Now
 
 from uploads.errors import StorageUnavailable
@@ -106,9 +106,10 @@ def begin() -> None:
 
 def note_well(names: list[str]) -> None:
     """These have nothing to do, and that is well; not where the last that they did was to stop."""
-    Sweep.objects.filter(name__in=names, last_ok__lte=Now() - NOTED_EVERY).exclude(
-        last_error_at__gt=F("last_ok")
-    ).update(last_ok=Now())
+    noted = Q(last_ok__gt=Now() - NOTED_EVERY, last_ok__lte=Now())
+    stopped = Q(last_error_at__gt=F("last_ok"))
+    idle = Sweep.objects.filter(name__in=names, last_ok__isnull=False)
+    idle.exclude(noted).exclude(stopped).update(last_ok=Now())
 
 
 def late() -> dict[str, str]:
@@ -116,10 +117,16 @@ def late() -> dict[str, str]:
     age = ExpressionWrapper(Now() - F("last_ok"), output_field=DurationField())
     said = {}
     for sweep in Sweep.objects.filter(name__in=NAMES).annotate(age=age).order_by("name"):
-        begun = sweep.last_ok or sweep.last_error_at
-        if not begun or (sweep.age is not None and sweep.age <= patience(sweep.name)):
+        if not sweep.last_ok and not sweep.last_error_at:
+            continue  # it has not begun
+        if sweep.age is not None and timedelta() <= sweep.age <= patience(sweep.name):
             continue
-        ago = "never" if sweep.age is None else f"{sweep.age.total_seconds() // 60:.0f} minutes ago"
+        if sweep.age is None:
+            ago = "never"
+        elif sweep.age < timedelta():
+            ago = "before Postgres' clock was set back"
+        else:
+            ago = f"{sweep.age.total_seconds() // 60:.0f} minutes ago"
         stopped = sweep.last_error_at and (not sweep.last_ok or sweep.last_error_at > sweep.last_ok)
         why = sweep.last_error if stopped else "do beat and the worker run?"
         said[sweep.name] = f"{sweep.name} last did well {ago}: {why}"
