@@ -138,7 +138,7 @@ class Server(Stack):
         for rows in (
             ("upload", "state = 'checking'"),
             ("upload", "expires_at < now()"),
-            ("purgekey",),
+            ("purgekey", "not_before < now()"),
         ):
             wait_for(lambda rows=rows: not self.count(*rows), 60, f"no {' where '.join(rows)}")
         assert self.rows_objects() <= self.objects()
