@@ -177,6 +177,7 @@ def main() -> int:
         die("the build failed, see above; `make local` runs the stack without containers")
     # Without --wait, with which its return code is 1 as soon as a one-shot service has ended.
     failed = compose("up", "--detach", "--no-build")
+    services = {name: each for name, each in services.items() if each.get("scale", 1)}
     bad = unwell(services) if failed else wait(services)
     if bad:
         said = failed_bootstrap()
