@@ -33,7 +33,7 @@ import envfile
 from addresses import addresses
 from doctor import port_problem
 from servers import POSTGRES_BIN, ROOT, Postgres, ServerError, Valkey
-from shell import kept
+from shell import clear, kept
 
 LOCAL = ROOT / ".local"
 RUN = LOCAL / "run.json"
@@ -212,6 +212,7 @@ def main(command: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    clear()  # Postgres' own client, for one, obeys PGSERVICE
     for number in STOPS:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
