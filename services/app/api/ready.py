@@ -35,14 +35,14 @@ def ask_postgres() -> None:
 
 def ask_sweeps() -> None:
     """Return where each sweep did well lately, as far as Postgres answers; raises Unwell."""
-    late: dict[str, str] = {}
+    late: dict[str, reports.Late] = {}
     try:
         with suppress(DatabaseError):
             late = reports.late()
     finally:
         connection.close()
     if late:
-        raise Unwell("; ".join(late.values()))
+        raise Unwell("; ".join(sweep.sentence for sweep in late.values()))
 
 
 def ask_clock() -> None:

@@ -174,7 +174,8 @@ class TestLate:
 
     def test_one_that_only_ever_stopped_is_late(self):
         Sweep.objects.create(name="purge", last_error_at=Now(), last_error="AccessDenied on X")
-        assert "never: AccessDenied on X" in reports.late()["purge"]
+        assert reports.late()["purge"].sentence == "purge last did well never"
+        assert reports.late()["purge"].why == "AccessDenied on X"
 
     def test_a_reconcile_that_is_seldom_wanted_may_be_old(self, settings):
         settings.RECONCILE_EVERY = 7 * 24 * 60 * 60
@@ -219,6 +220,15 @@ class TestLate:
         assert f"{name} last did well 1440 minutes ago" in answer.json()["sweeps"]
         assert f"{name} last did well" in caplog.text
 
+    @pytest.mark.django_db(transaction=True)
+    def test_readyz_tells_no_stranger_what_stopped_it(self, store, client):
+        Sweep.objects.create(
+            name="purge", last_error_at=Now(), last_error="EndpointConnectionError: http://minio"
+        )
+        answer = client.get("/readyz")
+        assert "purge last did well never" in answer.json()["sweeps"]
+        assert "minio" not in answer.content.decode()
+
     def test_the_admin_shows_it(self, admin_client):
         Sweep.objects.create(name="purge", last_ok=Now() - LONG_AGO)
         address = reverse("admin:uploads_sweep_changelist")
@@ -232,7 +242,7 @@ class TestLate:
         monkeypatch.setattr(tasks.reconcile, "delay", lambda: None)
         for _ in range(3):
             tasks.tick()
-        assert caplog.text.count("purge last did well never") == 1
+        assert caplog.text.count("purge last did well never: AccessDenied on X") == 1
 
 
 class Elsewhere(BaseHTTPRequestHandler):

@@ -6,6 +6,7 @@ A sweep that nobody runs says nothing. So whoever looks here is told whose last 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
@@ -112,8 +113,16 @@ def note_well(names: list[str]) -> None:
     idle.exclude(noted).exclude(stopped).update(last_ok=Now())
 
 
-def late() -> dict[str, str]:
-    """The sweeps whose last success is too old, each with a sentence that says so."""
+@dataclass(frozen=True)
+class Late:
+    """A sweep whose last success is too old."""
+
+    sentence: str  # for anybody
+    why: str  # for an operator: it may name hosts and keys
+
+
+def late() -> dict[str, Late]:
+    """The sweeps whose last success is too old, by name."""
     age = ExpressionWrapper(Now() - F("last_ok"), output_field=DurationField())
     said = {}
     for sweep in Sweep.objects.filter(name__in=NAMES).annotate(age=age).order_by("name"):
@@ -129,7 +138,7 @@ def late() -> dict[str, str]:
             ago = f"{sweep.age.total_seconds() // 60:.0f} minutes ago"
         stopped = sweep.last_error_at and (not sweep.last_ok or sweep.last_error_at > sweep.last_ok)
         why = sweep.last_error if stopped else "do beat and the worker run?"
-        said[sweep.name] = f"{sweep.name} last did well {ago}: {why}"
+        said[sweep.name] = Late(f"{sweep.name} last did well {ago}", why)
     return said
 
 

@@ -40,8 +40,8 @@ def say_late() -> None:
     global _said_late_at
     if time.monotonic() - _said_late_at > LATE_EVERY:
         _said_late_at = time.monotonic()
-        for sentence in reports.late().values():
-            log.error("%s", sentence)
+        for late in reports.late().values():
+            log.error("%s: %s", late.sentence, late.why)
 
 
 @shared_task(name="expire", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
