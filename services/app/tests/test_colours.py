@@ -117,6 +117,30 @@ SAID = {
     "cICP cut, gAMA": [chunk(b"cICP", b"\1\x08\0"), gama(100_000)],
 }
 
+HDR = {
+    "PQ": [cicp(9, 16)],
+    "PQ in sRGB's primaries": [cicp(1, 16)],
+    "PQ in Display P3": [cicp(12, 16)],
+    "HLG": [cicp(9, 18)],
+    "HLG in Display P3": [cicp(12, 18)],
+    "PQ before iCCP": [iccp(LINEAR), cicp(9, 16)],
+    **{
+        f"{name} up to {nits}": [cicp(9, curve), light]
+        for name, curve in (("PQ", 16), ("HLG", 18))
+        for nits in (0, 1, 100, 203, 204, 400, 1000, 4000, 10_000)
+        for light in [chunk(b"cLLI", struct.pack(">II", nits * 10_000, 10_000))]
+    },
+    "PQ of a screen up to 4000": [
+        cicp(9, 16),
+        chunk(b"mDCV", struct.pack(">8HII", *[20_000] * 8, 40_000_000, 1)),
+    ],
+    "PQ up to 600 of a screen up to 4000": [
+        cicp(9, 16),
+        chunk(b"mDCV", struct.pack(">8HII", *[20_000] * 8, 40_000_000, 1)),
+        chunk(b"cLLI", struct.pack(">II", 6_000_000, 10_000)),
+    ],
+}
+
 
 @pytest.fixture(scope="module")
 def chromium():
@@ -149,7 +173,21 @@ def test_a_png_looks_as_in_a_browser_whatever_it_says_of_its_colours(seen, said)
     assert seen(png(colourful(), *SAID[said]), "image/png") <= MOST
 
 
-@pytest.mark.parametrize("curve", [*range(16), 17, 99])
+@pytest.mark.parametrize("said", HDR)
+def test_a_picture_brighter_than_white_looks_as_in_a_browser(seen, said):
+    assert seen(png(colourful(), *HDR[said]), "image/png") <= MOST
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P"])
+def test_each_kind_of_png_can_be_brighter_than_white(seen, mode, depth):
+    if mode == "P" and depth == 16:
+        pytest.skip("a palette has eight bits at most")
+
+    assert seen(png(colourful(mode), cicp(9, 16), depth=depth), "image/png") <= MOST
+
+
+@pytest.mark.parametrize("curve", [*range(19), 99])
 @pytest.mark.parametrize("primaries", [1, 9, 12])
 def test_each_curve_that_a_png_can_name_is_known(seen, primaries, curve):
     assert seen(png(colourful(), cicp(primaries, curve)), "image/png") <= MOST
@@ -204,7 +242,7 @@ def spectrum() -> Image.Image:
     [
         (1, 13), (1, 1), (2, 2), (1, 8), (1, 4), (1, 5), (1, 7), (1, 17), (12, 13), (12, 1),
         (12, 2), (9, 13), (9, 14), (9, 1), (2, 8), (5, 6), (6, 6), (4, 4), (10, 13), (11, 13),
-        (22, 13),
+        (22, 13), (9, 16), (9, 18), (1, 16), (12, 18),
     ],
 )  # fmt: skip
 def test_an_avif_looks_as_in_a_browser_whatever_its_nclx_says(seen, primaries, curve):

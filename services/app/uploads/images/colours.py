@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from uploads.images.vips import PROFILE, load_vips
+from uploads.images.hdr import Hdr, show
+from uploads.images.vips import PROFILE, load_vips, profile_of
 
 if TYPE_CHECKING:
     import pyvips
@@ -26,6 +27,9 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     """The picture in the web's colours, so that it looks right without its profile."""
     if image.interpretation == "cmyk":
         return image.icc_transform("srgb", embedded=True, input_profile="cmyk")
+    profile = profile_of(image)
+    if isinstance(profile, Hdr):
+        return show(image, profile)
     if not changes_colours(image):
         return image
     depth = 16 if image.format == "ushort" else 8
@@ -53,13 +57,14 @@ def changes_colours(image: pyvips.Image) -> bool:
     profile that can't be read, or is for another kind of picture, changes nothing either.
     """
     vips = load_vips()
-    if not image.get_typeof(PROFILE):
-        return False
+    profile = profile_of(image)
+    if not isinstance(profile, bytes):
+        return profile is not None
     bands = 1 if image.bands < 3 else 3
     samples = vips.Image.new_from_memory(
         SAMPLES[bands], len(SAMPLES[bands]) // bands, 1, bands, "uchar"
     ).copy(interpretation="b-w" if bands == 1 else "srgb")
-    samples.set_type(vips.GValue.blob_type, PROFILE, image.get(PROFILE))
+    samples.set_type(vips.GValue.blob_type, PROFILE, profile)
     samples = in_colour(samples)
     try:
         converted = samples.icc_transform("srgb", embedded=True, intent="relative")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uploads.images.colours import changes_colours, to_srgb
+from uploads.images.hdr import Hdr
 from uploads.images.vips import in_strips, load_vips, with_profile
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Film:
     stills: list[Still]
     plays: int  # 0: for ever
     load: str  # libvips's loader for a still
-    profile: bytes | None = None
+    profile: bytes | Hdr | None = None
 
     def frame(self) -> pyvips.Image:
         """An empty one of the film's size, which knows how many there are."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from uploads.errors import ImageRejected
 from uploads.images import heif, markers, png
+from uploads.images.hdr import Hdr
 from uploads.images.reasons import DAMAGED, TOO_MANY_FRAMES
 
 MAX_FRAMES = 4_000  # more than six minutes at ten a second
@@ -137,7 +138,9 @@ class Format:
     one_picture: bool = False  # of several only one is read
     check: Callable[[Path], None] = lambda path: None  # what its library doesn't
     # The profile that it is shown with, from the one that the decoder found.
-    colour_profile: Callable[[Path, bytes | None], bytes | None] = lambda path, embedded: embedded
+    colour_profile: Callable[[Path, bytes | None], bytes | Hdr | None] = lambda path, embedded: (
+        embedded
+    )
     # Write it without what its decoder complains of in vain, if it does; whether it was written.
     mend: Callable[[Path, Path, str], bool] = lambda source, target, complaint: False
 

@@ -6,21 +6,23 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from uploads.images import icc
+from uploads.images import hdr, icc
+from uploads.images.hdr import Hdr
 
 META_MAX_BYTES = 1024 * 1024  # a phone's, of fifty tiles, has five thousand
 MOST_BOXES = 10_000
 LIKE_SRGB = {1, 2, 6, 13, 14, 15}  # browsers take the curves of television for sRGB's here
 
 
-def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
+def colour_profile(path: Path, embedded: bytes | None) -> bytes | Hdr | None:
     """The profile that the picture is shown with; None for sRGB's. An embedded one goes first."""
     if embedded:
         return embedded
     try:
-        nclx = primary_colours(path)
+        said = primary_properties(path)
     except (struct.error, IndexError):  # cut: the decoder tells more of that
         return None
+    nclx = said.get(b"nclx", b"")
     if len(nclx) < 4:
         return None
     primaries, curve = struct.unpack(">HH", nclx[:4])
@@ -28,13 +30,15 @@ def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
         curve = 13
     if primaries not in icc.PRIMARIES:
         primaries = 1
-    if (primaries, curve) == (1, 13) or curve not in icc.CURVES:
+    if curve not in icc.CURVES:
+        return hdr.said(primaries, curve, int.from_bytes(said.get(b"clli", b"")[:2]))
+    if (primaries, curve) == (1, 13):
         return None
     return icc.make_profile(icc.PRIMARIES[primaries], icc.CURVES[curve]())
 
 
-def primary_colours(path: Path) -> bytes:
-    """The first nclx that belongs to the primary picture; nothing where there is none.
+def primary_properties(path: Path) -> dict[bytes, bytes]:
+    """What is said of the primary picture's nclx and clli, of each the first.
 
     Raises struct.error or IndexError where boxes end too early.
     """
@@ -43,12 +47,15 @@ def primary_colours(path: Path) -> bytes:
     primary = int.from_bytes(pitm[4 : 6 if pitm[:1] == b"\0" else 8])
     iprp = dict(boxes(meta.get(b"iprp", b"")))
     properties = list(boxes(iprp.get(b"ipco", b"")))
+    said: dict[bytes, bytes] = {}
     for number in associated(iprp.get(b"ipma", b""), primary):
         if 0 < number <= len(properties):
             kind, data = properties[number - 1]
             if kind == b"colr" and data[:4] == b"nclx":
-                return data[4:]
-    return b""
+                said.setdefault(b"nclx", data[4:])
+            elif kind == b"clli":
+                said.setdefault(kind, data)
+    return said
 
 
 def meta_box(path: Path) -> bytes:

@@ -21,7 +21,7 @@ from uploads.images.formats import ANIMATED_PNG, HEAD_BYTES, Encoding, Format, r
 from uploads.images.memory import check_pixels
 from uploads.images.orientation import OUT_OF_ORDER, turn
 from uploads.images.reasons import DAMAGED, GREW, NOT_AN_IMAGE
-from uploads.images.vips import PROFILE, load_vips, read, read_frame
+from uploads.images.vips import load_vips, profile_of, read, read_frame, with_profile
 
 if TYPE_CHECKING:
     import pyvips
@@ -169,11 +169,7 @@ def decode_heic(source: Path, image_format: Format) -> pyvips.Image:
     bands = len(picture.mode)  # RGB, RGBA or their greys
     pixels = load_vips().Image.new_from_memory(data, *picture.size, bands, "uchar")
     pixels = pixels.copy(interpretation="b-w" if bands < 3 else "srgb")
-    frame = read_frame(source, image_format)
-    if frame.get_typeof(PROFILE):
-        blob = load_vips().GValue.blob_type
-        pixels.set_type(blob, PROFILE, frame.get(PROFILE))
-    return pixels
+    return with_profile(pixels, profile_of(read_frame(source, image_format)))
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from uploads.images import icc
+from uploads.images import hdr, icc
+from uploads.images.hdr import Hdr
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
@@ -60,11 +61,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 # --- Colours -------------------------------------------------------------------------------------
 
 
-COLOURS = {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM"}
+COLOURS = {b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cLLI", b"mDCV"}
 SRGB_INTENTS = [b"\0", b"\1", b"\2", b"\3"]
 
 
-def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
+def colour_profile(path: Path, embedded: bytes | None) -> bytes | Hdr | None:
     """The profile that the picture is shown with; None for sRGB's.
 
     cICP goes before iCCP, that before sRGB and that before gAMA, of each the first one:
@@ -80,18 +81,27 @@ def colour_profile(path: Path, embedded: bytes | None) -> bytes | None:
         if each.is_sound and each.kind in COLOURS - ({b"cICP"} if has_palette else set()):
             said.setdefault(each.kind, each.data)
     return (
-        coded_profile(said.get(b"cICP", b""))
+        coded_profile(said.get(b"cICP", b""), *peaks(said))
         or embedded_profile(said.get(b"iCCP", b""))
         or (None if said.get(b"sRGB") in SRGB_INTENTS else measured_profile(said))
     )
 
 
-def coded_profile(cicp: bytes) -> bytes | None:
+def peaks(said: dict[bytes, bytes]) -> Iterator[float]:
+    """What is said of the brightest pixel, in cd/m², and then of the brightest that could be."""
+    for kind, length, at in ((b"cLLI", 8, 0), (b"mDCV", 24, 16)):
+        if len(data := said.get(kind, b"")) == length:
+            yield int.from_bytes(data[at : at + 4]) / 10_000
+
+
+def coded_profile(cicp: bytes, *peaks: float) -> bytes | Hdr | None:
     if len(cicp) != 4:
         return None
     primaries, curve, matrix, full_range = cicp
-    if matrix != 0 or full_range != 1 or primaries not in icc.PRIMARIES or curve not in icc.CURVES:
+    if matrix != 0 or full_range != 1 or primaries not in icc.PRIMARIES:
         return None
+    if curve not in icc.CURVES:
+        return hdr.said(primaries, curve, *peaks)
     return icc.make_profile(icc.PRIMARIES[primaries], icc.CURVES[curve]())
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uploads.images.formats import Format
+from uploads.images.hdr import Hdr
 
 if TYPE_CHECKING:
     import pyvips
 
 PROFILE = "icc-profile-data"  # as libvips names it
+HDR = "s3tasks-hdr"
 
 
 @cache
@@ -41,13 +43,22 @@ def read(path: Path, image_format: Format, **options: Any) -> pyvips.Image:
     return with_profile(image, image_format.colour_profile(path, embedded))
 
 
-def with_profile(image: pyvips.Image, profile: bytes | None) -> pyvips.Image:
+def with_profile(image: pyvips.Image, profile: bytes | Hdr | None) -> pyvips.Image:
     """The image with this profile and no other."""
     image = image.copy()
     image.remove(PROFILE)
-    if profile:
+    if isinstance(profile, Hdr):
+        image.set_type(load_vips().GValue.gstr_type, HDR, str(profile))
+    elif profile:
         image.set_type(load_vips().GValue.blob_type, PROFILE, profile)
     return image
+
+
+def profile_of(image: pyvips.Image) -> bytes | Hdr | None:
+    """The profile that it was given."""
+    if image.get_typeof(HDR):
+        return Hdr.read(image.get(HDR))
+    return image.get(PROFILE) if image.get_typeof(PROFILE) else None
 
 
 def read_frame(path: Path, image_format: Format) -> pyvips.Image:
