@@ -200,10 +200,12 @@ class Stack:
 
     def agrees(self) -> bool:
         """Whether nothing is in motion, and storage holds exactly what the rows say."""
-        in_motion = self.count("upload", "state IN ('pending', 'checking')")
-        return (
-            not in_motion and not self.count("purgekey") and self.objects() == self.rows_objects()
-        )
+        in_motion = self.count("upload", "state IN ('pending', 'checking')") + self.to_purge()
+        return not in_motion and self.objects() == self.rows_objects()
+
+    def to_purge(self) -> int:
+        """How many keys are to be deleted, but for those that wait for the end of a ticket."""
+        return self.count("purgekey", "until IS NULL OR until < now()")
 
     def is_settled(self, seconds: float = 30) -> None:
         """Wait until rows and objects agree exactly."""

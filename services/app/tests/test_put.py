@@ -13,6 +13,7 @@ from samples import keys
 from uploads import lifecycle, quotas, streams, sweeps
 from uploads.errors import StorageUnavailable
 from uploads.models import Installation, PurgeKey, Upload
+from uploads.storage import ANY_PARTS
 
 pytestmark = pytest.mark.django_db
 
@@ -234,6 +235,34 @@ class TestKilled:
         sweeps.expire(now=sweeps.database_clock() + LATER)
         sweeps.purge()
         sweeps.reconcile(now=sweeps.database_clock() + LATER)
+        assert nothing_stays(store)
+
+    @pytest.mark.parametrize("after", [False, True])
+    @pytest.mark.parametrize("where", ["begin_parts", "remember_parts"])
+    def test_parts_whose_id_nobody_wrote_down_go_with_the_row(
+        self, store, curl, monkeypatch, where, after
+    ):
+        """MinIO forgets its list of them when it restarts, so that reconcile can't find them."""
+        owner = streams if where == "remember_parts" else type(store)
+        function = getattr(owner, where)
+
+        def killed(*args, **kwargs):
+            known = where == "remember_parts" and args[1] == ANY_PARTS
+            if known or after:
+                answer = function(*args, **kwargs)
+                if known:
+                    return answer
+            raise Killed
+
+        other = store.begin_parts("files/b", content_type="text/plain")
+        with monkeypatch.context() as dying:
+            dying.setattr(owner, where, killed)
+            with pytest.raises(Killed):
+                put(curl, "a", bytes(30))
+        sweeps.expire(now=sweeps.database_clock() + LATER)
+        sweeps.purge()
+        assert [p.multipart_id for page in store.list_parts() for p in page] == [other]
+        store.abort_parts("files/b", ANY_PARTS)
         assert nothing_stays(store)
 
     def test_a_slow_one_is_left_alone_while_its_parts_come(self, store, curl):

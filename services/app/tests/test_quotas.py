@@ -11,13 +11,17 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
-from uploads import lifecycle, sweeps
+from uploads import lifecycle, links, quotas, streams, sweeps
 from uploads.errors import (
+    BytesMissing,
     InvalidUpload,
+    QuotaExceeded,
     StorageUnavailable,
     TooMuchToRemove,
+    UploadError,
+    UploadNotFound,
 )
-from uploads.models import Installation, Kind, PurgeKey, Sweep, Upload
+from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
 
 pytestmark = pytest.mark.django_db
 
@@ -283,3 +287,631 @@ class TestConsent:
             with pytest.raises(StorageUnavailable):
                 sweeps.reconcile(now=much)
         assert sweeps.reconcile(now=much).orphaned == 4
+
+
+# Each way in, as one upload of so many bytes from an address; its status.
+
+
+def by_form(size, address):
+    """The page's form."""
+    client = Client()
+    client.get("/files/")
+    answer = post(client, "/files/", ("file", "a", bytes(size)), REMOTE_ADDR=address)
+    return answer.status_code
+
+
+def by_image_form(size, address):
+    """The other page's form."""
+    content = picture().ljust(size, b"\0")[:size]
+    return post(Client(), "/", ("image", "a.png", content), REMOTE_ADDR=address).status_code
+
+
+def by_ticket(size, address):
+    """The API: announced, sent and completed."""
+    try:
+        claimed = announce(uuid.uuid4(), size_bytes=size, address=address)
+    except QuotaExceeded as error:
+        return error.status
+    send(claimed, bytes(size))
+    complete(claimed)
+    return 201
+
+
+def by_put(size, address):
+    """`curl -T`."""
+    return Client().generic("PUT", "/a", bytes(size), "", REMOTE_ADDR=address).status_code
+
+
+def by_pipe(size, address):
+    """`curl -T -`, whose length nobody knows before its end."""
+    extra = {"wsgi.input": io.BytesIO(bytes(size)), "wsgi.input_terminated": True}
+    extra |= {"HTTP_TRANSFER_ENCODING": "chunked", "REMOTE_ADDR": address}
+    return Client().generic("PUT", "/a", **extra).status_code
+
+
+DOORS = [by_form, by_ticket, by_put, by_pipe]
+DONE = {201, 302}
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of a few bytes; moto lets an object be joined of such, as the local disk does."""
+    from moto.s3 import models
+
+    monkeypatch.setattr(models, "S3_UPLOAD_PART_MIN_SIZE", 1)
+    monkeypatch.setattr(streams, "PART_BYTES", 30)
+
+
+@pytest.mark.usefixtures("small_parts")
+class TestAnAddress:
+    """Has a quarter of what is stored, whichever way it comes."""
+
+    @pytest.fixture(autouse=True)
+    def total(self, settings):
+        settings.MAX_TOTAL_BYTES = 2000  # shares of 500 and 100
+
+    @pytest.mark.parametrize("door", DOORS)
+    def test_has_its_share_and_not_a_byte_more_at_every_door(self, store, door):
+        assert [door(100, HERE) in DONE for _ in range(5)] == [True] * 5
+        assert door(1, HERE) == 429
+        assert door(100, THERE) in DONE
+        assert counts_every_byte()
+
+    @pytest.mark.parametrize("door", [by_put, by_pipe, by_form])
+    def test_is_stopped_in_the_middle_of_one_and_nothing_of_it_stays(self, store, door):
+        assert door(450, HERE) in DONE
+        assert door(100, HERE) == 429
+        sweeps.purge()
+        assert used_bytes() == 450
+        assert door(50, HERE) in DONE
+
+    @pytest.mark.parametrize("door", DOORS)
+    def test_cannot_fill_it_by_deleting_while_its_tickets_are_open(self, store, door):
+        for _ in range(20):
+            door(100, HERE)
+            Upload.objects.all().delete()
+            sweeps.purge()
+        assert used_bytes() <= 500
+        assert by_put(100, THERE) == 201
+
+    def test_fills_no_more_while_nothing_can_be_purged(self, s3, monkeypatch):
+        monkeypatch.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
+        statuses = []
+        for _ in range(8):
+            statuses.append(by_put(100, HERE))
+            Upload.objects.all().delete()
+            sweeps.purge()
+        assert statuses == [201] * 5 + [429] * 3
+
+    def test_of_an_image_what_is_stored_counts_and_not_what_arrived(self, store, owner, settings):
+        settings.MAX_TOTAL_BYTES = 4 * len(picture())
+        settings.IMAGES_KEPT = 1
+        for _ in range(3):
+            assert by_image_form(len(picture()), HERE) == 302
+            upload = Upload.objects.get(state=State.CHECKING)
+            lifecycle.make_image_safe(upload_id=upload.id)
+            assert counts_every_byte()
+            Upload.objects.all().delete()
+            sweeps.purge()
+        assert by_image_form(len(picture()) + 1, HERE) == 429
+
+    def test_of_ipv6_is_the_first_half(self, store):
+        for n in range(5):
+            assert by_put(100, f"2001:db8::{n}") == 201
+        assert by_put(1, "2001:db8::ffff") == 429
+        assert by_put(1, "2001:db8:0:1::") == 201
+
+    def test_leaves_a_hash_that_its_key_is_needed_for(self, store, settings):
+        by_put(1, HERE)
+        (sender,) = Upload.objects.values_list("sender", flat=True)
+        assert len(sender) == 32
+        assert HERE not in sender
+        assert sender == quotas.sender_of(HERE)
+        settings.SECRET_KEY = "another"
+        assert sender != quotas.sender_of(HERE)
+
+    def test_that_is_not_known_has_no_share(self, store, receive):
+        for _ in range(10):
+            receive("file", bytes(150))
+
+    @pytest.mark.django_db(transaction=True)
+    @pytest.mark.parametrize("door", [by_ticket, by_put, by_pipe])
+    def test_passes_no_share_by_ten_at_once(self, store, door):
+        statuses = at_once(lambda _: door(90, HERE), [None] * 10)
+        held = sum(Upload.objects.values_list("size_bytes", flat=True))
+        assert held <= 500
+        assert statuses.count(429) >= 5
+        assert counts_every_byte()
+
+
+class TestAnnounced:
+    """What has been announced and not sent."""
+
+    @pytest.fixture(autouse=True)
+    def total(self, settings):
+        settings.MAX_TOTAL_BYTES = 2000  # shares of 500 and 100
+
+    def test_is_a_twentieth_of_one_address_and_a_quarter_of_all(self, store, owner, settings):
+        for n in range(5):
+            announce(owner, size_bytes=100, address=f"192.0.2.{n}")
+        with pytest.raises(QuotaExceeded, match="no room"):
+            announce(owner, size_bytes=1, address="192.0.2.99")
+        assert by_put(100, "192.0.2.99") == 201  # what is sent has room
+
+    def test_stays_so_when_its_row_is_deleted(self, store, owner):
+        claimed = announce(owner, size_bytes=100)
+        lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+        sweeps.purge()
+        with pytest.raises(QuotaExceeded, match="announced from your address"):
+            announce(owner, size_bytes=1)
+        sweeps.purge(now=claimed.upload.ticket_until)
+        announce(owner, size_bytes=100)
+
+    def test_cannot_fill_the_total_by_deleting_from_many_addresses(self, store, owner):
+        for n in range(30):
+            try:
+                claimed = announce(owner, size_bytes=100, address=f"192.0.2.{n}")
+            except QuotaExceeded:
+                continue
+            lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+            sweeps.purge()
+        assert used_bytes() == 500
+
+    def test_no_longer_counts_once_it_was_sent(self, store, owner):
+        for _ in range(4):
+            assert by_ticket(100, HERE) == 201
+        announce(owner, size_bytes=100)
+
+    def test_ends_with_the_rows_patience(self, store, owner):
+        claimed = announce(owner, size_bytes=100)
+        sweeps.expire(now=claimed.upload.deadline)
+        sweeps.purge(now=claimed.upload.deadline)
+        assert used_bytes() == 0
+        announce(owner, size_bytes=100)
+
+
+class TestSharedBoard:
+    @pytest.fixture(autouse=True)
+    def shared(self, settings):
+        settings.SHARED_BOARD = True
+        settings.MAX_VISITOR_UPLOADS = 5
+
+    @pytest.mark.parametrize("door", [by_form, by_image_form])
+    def test_one_byte_tickets_of_one_address_block_nobody_else(self, store, door):
+        for _ in range(5):
+            announce(quotas.BOARD, size_bytes=1)
+        with pytest.raises(QuotaExceeded, match="from your address"):
+            announce(quotas.BOARD, size_bytes=1)
+        assert door(100, HERE) == 429
+        assert door(100, THERE) == 302
+        announce(quotas.BOARD, size_bytes=1, address=THERE)
+
+    def test_a_visitor_without_the_board_is_limited_as_before(self, store, owner, settings):
+        settings.SHARED_BOARD = False
+        for n in range(5):
+            announce(owner, size_bytes=1, address=f"192.0.2.{n}")
+        with pytest.raises(QuotaExceeded, match="of your uploads"):
+            announce(owner, size_bytes=1, address="192.0.2.9")
+
+
+class TestExchange:
+    """No address that a client was given can write what a link serves."""
+
+    def served(self, upload):
+        from samples import fetch
+
+        return fetch(links.follow_link(token=upload.token, kind=Kind.FILE)).body
+
+    def test_after_complete_the_ticket_changes_nothing(self, store, owner):
+        claimed = announce(owner)
+        send(claimed, b"good")
+        upload = complete(claimed)
+        assert self.served(upload) == b"good"
+        send(claimed, b"evil")
+        assert complete(claimed).state == State.READY
+        assert self.served(upload) == b"good"
+
+    def test_what_is_exchanged_after_it_was_looked_at_is_not_taken(self, store, owner, monkeypatch):
+        claimed = announce(owner)
+        send(claimed, b"good")
+        copy = type(store).copy
+
+        def exchanged(self, *args, **kwargs):
+            send(claimed, b"evil")
+            return copy(self, *args, **kwargs)
+
+        with monkeypatch.context() as slow:
+            slow.setattr(type(store), "copy", exchanged)
+            with pytest.raises(BytesMissing):
+                complete(claimed)
+        assert Upload.objects.get().state == State.PENDING
+        assert store.head(f"files/{claimed.upload.id}") is None
+        assert self.served(complete(claimed)) == b"evil"  # looked at again, and whole
+
+    def test_what_a_form_says_of_its_bytes_is_not_served(self, s3, owner):
+        claimed = announce(owner)
+        send(claimed, b"good")
+        upload = complete(claimed)
+        head = s3.client.head_object(Bucket=s3.bucket, Key=upload.served_key)
+        assert head["ContentType"] == "application/octet-stream"
+
+    def test_what_comes_through_the_app_is_stored_in_its_place(self, store, receive):
+        upload = receive("file", b"good")
+        assert keys(store) == {f"files/{upload.id}"}
+
+    def test_a_copy_that_took_longer_than_its_request_waited_is_found(
+        self, store, owner, monkeypatch
+    ):
+        claimed = announce(owner)
+        send(claimed, b"good")
+        copy = type(store).copy
+
+        def slow(self, *args, **kwargs):
+            copy(self, *args, **kwargs)
+            raise StorageUnavailable("It did not answer in time.")
+
+        monkeypatch.setattr(type(store), "copy", slow)
+        with pytest.raises(StorageUnavailable):
+            complete(claimed)
+        same = (
+            store.head(f"files/{claimed.upload.id}").etag
+            == store.head(f"incoming/{claimed.upload.id}").etag
+        )
+        assert same
+        assert self.served(complete(claimed)) == b"good"
+
+    def test_an_images_bytes_are_what_the_worker_fetched(self, store, owner):
+        first, second = picture(color="teal"), picture(color="navy")
+        claimed = announce(owner, Kind.IMAGE, len(first))
+        send(claimed, first)
+        complete(claimed)
+        send(claimed, second.ljust(len(first), b"\0")[: len(first)])
+        state = lifecycle.make_image_safe(upload_id=claimed.upload.id)
+        upload = Upload.objects.get()
+        assert state == upload.state
+        if state == State.READY:
+            served = store.read(upload.served_key)
+            send(claimed, first)
+            assert store.read(upload.served_key) == served
+
+    @pytest.mark.django_db(transaction=True)
+    def test_of_many_completes_at_once_one_copies(self, store, owner, monkeypatch):
+        copied = []
+        copy = type(store).copy
+
+        def counting(self, *args, **kwargs):
+            copied.append(args)
+            return copy(self, *args, **kwargs)
+
+        monkeypatch.setattr(type(store), "copy", counting)
+        claimed = announce(owner)
+        send(claimed, b"good")
+        done = at_once(lambda _: complete(claimed), [None] * 6)
+        assert {upload.expires_at for upload in done} == {Upload.objects.get().expires_at}
+        assert len(copied) == 1
+        assert counts_every_byte()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestMeanwhile:
+    """What a request saw in storage counts only for what is still pending when it has the lock."""
+
+    @pytest.fixture
+    def slow(self, store, monkeypatch):
+        """Hold the first call of a storage's method until the test lets it go."""
+        import threading
+
+        def hold(name, before=True):
+            began, go, method = threading.Event(), threading.Event(), getattr(type(store), name)
+            first = threading.Lock()
+
+            def held(self, *args, **kwargs):
+                if not first.acquire(blocking=False):
+                    return method(self, *args, **kwargs)
+                answer = None if before else method(self, *args, **kwargs)
+                began.set()
+                assert go.wait(20)
+                return method(self, *args, **kwargs) if before else answer
+
+            monkeypatch.setattr(type(store), name, held)
+            return began, go
+
+        return hold
+
+    def together(self, slow_call, meanwhile, gate):
+        """The slow call's result or error; `meanwhile` happens while it waits in storage."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        from django.db import connection
+
+        began, go = gate
+
+        def call():
+            try:
+                return slow_call()
+            except UploadError as error:
+                return error
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(1) as pool:
+            result = pool.submit(call)
+            assert began.wait(20)
+            try:
+                meanwhile()
+            finally:
+                go.set()
+            return result.result()
+
+    @pytest.mark.parametrize("where", ["head", "read"])
+    def test_an_image_that_another_complete_brought_to_ready_is_not_refused(
+        self, store, owner, slow, where
+    ):
+        claimed = announce(owner, Kind.IMAGE, len(picture()))
+        send(claimed, picture())
+        gate = slow(where)
+
+        def meanwhile():
+            assert complete(claimed).state == State.CHECKING
+            lifecycle.make_image_safe(upload_id=claimed.upload.id)
+            sweeps.purge()
+
+        answer = self.together(lambda: complete(claimed), meanwhile, gate)
+        assert answer.state == State.READY
+        upload = Upload.objects.get()
+        assert store.head(upload.served_key)
+        assert counts_every_byte()
+
+    @pytest.mark.parametrize("where", ["head", "copy"])
+    def test_nor_is_a_file(self, store, owner, slow, where):
+        claimed = announce(owner)
+        send(claimed, b"1234")
+        gate = slow(where)
+
+        def meanwhile():
+            if where == "head":
+                assert complete(claimed).state == State.READY
+                sweeps.purge()
+
+        answer = self.together(lambda: complete(claimed), meanwhile, gate)
+        assert answer.state == State.READY
+        assert store.read(answer.served_key) == b"1234"
+
+    def test_a_copy_that_is_long_at_it_is_not_overtaken(self, store, owner, slow):
+        claimed = announce(owner)
+        send(claimed, b"good")
+        gate = slow("copy")
+        others = []
+
+        def meanwhile():
+            send(claimed, b"evil")
+            try:
+                others.append(complete(claimed))
+            except UploadError as error:
+                others.append(error)
+
+        answer = self.together(lambda: complete(claimed), meanwhile, gate)
+        assert others[0].status == 503
+        assert isinstance(answer, BytesMissing)  # no longer what was looked at
+        upload = complete(claimed)
+        assert store.read(upload.served_key) == b"evil"
+
+    @pytest.mark.parametrize("how", ["delete", "clear", "expire"])
+    @pytest.mark.parametrize("kind", Kind)
+    @pytest.mark.parametrize("where", ["head", "read", "copy"])
+    def test_one_that_goes_while_it_completes_stays_gone_and_leaves_nothing(
+        self, store, owner, slow, kind, how, where
+    ):
+        if (kind, where) in {(Kind.FILE, "read"), (Kind.IMAGE, "copy")}:
+            pytest.skip("not asked for this kind")
+        claimed = announce(owner, kind, len(CONTENT[kind]))
+        send(claimed, CONTENT[kind])
+        gate = slow(where, before=False)
+
+        def meanwhile():
+            if how == "delete":
+                lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+            elif how == "clear":
+                lifecycle.clear_uploads(owner=owner, kind=kind)
+            else:
+                sweeps.expire(now=claimed.upload.deadline)
+            sweeps.purge()
+
+        answer = self.together(lambda: complete(claimed), meanwhile, gate)
+        assert isinstance(answer, UploadNotFound)
+        sweeps.purge()
+        assert keys(store) == set()
+        assert counts_every_byte()
+        assert everything_goes(store)
+
+    def test_one_whose_copy_lands_after_it_was_purged_leaves_nothing(self, store, owner, slow):
+        claimed = announce(owner)
+        send(claimed, b"1234")
+
+        def meanwhile():
+            lifecycle.clear_uploads(owner=owner, kind=Kind.FILE)
+            sweeps.purge()
+            store.put(f"files/{claimed.upload.id}", io.BytesIO(b"1234"), content_type="x/y")
+
+        gate = slow("copy", before=False)
+        self.together(lambda: complete(claimed), meanwhile, gate)
+        sweeps.purge()
+        assert keys(store) == set()
+
+    @pytest.mark.parametrize("kind", Kind)
+    def test_one_that_was_refused_by_another_says_so(self, store, owner, slow, kind):
+        if kind == Kind.FILE:
+            pytest.skip("any four bytes are a file")
+        claimed = announce(owner, kind, 9)
+        send(claimed, b"not a PNG")
+        gate = slow("read", before=False)
+
+        def meanwhile():
+            with pytest.raises(InvalidUpload):
+                complete(claimed)
+
+        answer = self.together(lambda: complete(claimed), meanwhile, gate)
+        assert isinstance(answer, InvalidUpload)
+        assert counts_every_byte()
+
+    @pytest.mark.parametrize("kind", Kind)
+    @pytest.mark.parametrize("door", ["form", "stream"])
+    def test_bytes_that_are_stored_after_their_row_went_go_as_well(
+        self, store, owner, slow, kind, door
+    ):
+        if (kind, door) == (Kind.IMAGE, "stream"):
+            pytest.skip("what is piped is a file")
+        gate = slow("put")
+        content = CONTENT[kind]
+
+        def arrive():
+            if door == "stream":
+                return streams.receive_stream(
+                    owner=owner, filename="a", source=io.BytesIO(content), size_bytes=None
+                )
+            return lifecycle.receive_upload(
+                owner=owner,
+                kind=kind,
+                content=io.BytesIO(content),
+                filename="a",
+                size_bytes=len(content),
+            )
+
+        def meanwhile():
+            sweeps.expire(now=sweeps.database_clock() + LATER)
+            sweeps.purge()
+
+        answer = self.together(arrive, meanwhile, gate)
+        assert isinstance(answer, UploadNotFound)
+        sweeps.purge()
+        assert (keys(store), PurgeKey.objects.count(), used_bytes()) == (set(), 0, 0)
+
+    def test_a_form_that_fails_does_not_discard_what_somebody_completed(
+        self, store, owner, monkeypatch
+    ):
+        put = type(store).put
+
+        def stored_and_silent(self, key, *args, **kwargs):
+            put(self, key, *args, **kwargs)
+            upload = Upload.objects.get()
+            lifecycle.complete_upload(upload_id=upload.id, owner=owner)
+            raise StorageUnavailable("It did not answer in time.")
+
+        monkeypatch.setattr(type(store), "put", stored_and_silent)
+        with pytest.raises(StorageUnavailable):
+            lifecycle.receive_upload(
+                owner=owner, kind=Kind.FILE, content=io.BytesIO(b"1"), filename="a", size_bytes=1
+            )
+        assert Upload.objects.get().state == State.READY
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRecount:
+    def test_it_mends_what_drifted(self, store, receive):
+        receive("file", b"1234")
+        Installation.objects.update(used_bytes=999)
+        sweeps.recount_bytes()
+        assert used_bytes() == 4
+
+    def test_claims_and_purges_meanwhile_are_not_lost(self, store, owner, settings):
+        settings.MAX_VISITOR_UPLOADS = 10_000
+
+        def busy(worker):
+            for _ in range(15):
+                if worker == 0:
+                    sweeps.recount_bytes()
+                    continue
+                claimed = announce(uuid.uuid4(), address=f"192.0.2.{worker}")
+                lifecycle.clear_uploads(owner=claimed.upload.owner, kind=Kind.FILE)
+                sweeps.purge(now=claimed.upload.ticket_until)
+
+        at_once(busy, range(4))
+        assert counts_every_byte()
+
+    def test_no_claim_waits_while_it_sums(self, store, owner):
+        import psycopg2
+        from django.db import connection
+
+        other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
+        with other.cursor() as cursor:  # holds up whoever reads the rows
+            cursor.execute("LOCK TABLE uploads_purgekey IN ACCESS EXCLUSIVE MODE")
+            from concurrent.futures import ThreadPoolExecutor
+
+            def recount():
+                try:
+                    sweeps.recount_bytes()
+                finally:
+                    connection.close()
+
+            with ThreadPoolExecutor(1) as pool:
+                done = pool.submit(recount)
+                quotas.reserve_bytes(7)  # 5 s later it would have given up
+                quotas.reserve_bytes(-7)
+                other.rollback()
+                done.result()
+        other.close()
+        assert counts_every_byte()
+
+
+class TestWhileARelease:
+    """Is rolled out, older code writes rows beside this one, and its tickets lead to files/."""
+
+    @pytest.fixture
+    def old(self, owner):
+        """As older code claims: without the columns that it does not know."""
+        from django.db import connection
+
+        def claim(kind=Kind.FILE, size=4):
+            upload_id = uuid.uuid4()
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    """
+                    INSERT INTO uploads_upload (id, kind, state, owner, token, name, filename,
+                        size_bytes, content_type, reason, ttl, deadline, address, attempts)
+                    VALUES (%s, %s, 'pending', %s, %s, '', 'a', %s, '', '', '900 s',
+                            now() + interval '5 minutes', '192.0.2.1', 0)
+                    """,
+                    [upload_id, kind, owner, upload_id.hex[:22], size],
+                )
+                cursor.execute(
+                    "UPDATE uploads_installation SET used_bytes = used_bytes + %s", [size]
+                )
+            return Upload.objects.get(id=upload_id)
+
+        return claim
+
+    def test_what_it_claimed_is_completed_where_its_ticket_leads(self, store, old, owner):
+        upload = old()
+        assert upload.incoming_key == f"files/{upload.id}"
+        store.put(upload.incoming_key, io.BytesIO(b"1234"), content_type="x/y")
+        upload = lifecycle.complete_upload(upload_id=upload.id, owner=owner)
+        assert (upload.state, keys(store)) == (State.READY, {upload.served_key})
+        assert everything_goes(store)
+
+    def test_its_image_is_made_safe(self, store, old, owner):
+        upload = old(Kind.IMAGE, len(picture()))
+        store.put(upload.incoming_key, io.BytesIO(picture()), content_type="x/y")
+        lifecycle.complete_upload(upload_id=upload.id, owner=owner)
+        assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+        assert counts_every_byte()
+        assert everything_goes(store)
+
+    def test_what_it_claimed_and_nobody_completed_leaves_nothing(self, store, old):
+        for kind in Kind:
+            upload = old(kind)
+            store.put(upload.incoming_key, io.BytesIO(b"1234"), content_type="x/y")
+        now = sweeps.database_clock() + timedelta(seconds=90)
+        assert sweeps.reconcile(now=now).orphaned == 0
+        assert everything_goes(store)
+
+    def test_what_it_queued_is_purged(self, store):
+        from django.db import connection
+
+        store.put("files/a", io.BytesIO(b"1234"), content_type="x/y")
+        Installation.objects.update(used_bytes=4)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO uploads_purgekey (key, size_bytes, multipart_id, not_before, attempts)"
+                " VALUES ('files/a', 4, '', now(), 0) ON CONFLICT (key) DO NOTHING"
+            )
+        assert everything_goes(store)

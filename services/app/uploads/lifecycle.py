@@ -209,10 +209,10 @@ def awaits_bytes(key: str) -> bool:
 def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     """The upload, `checking` or `ready`, as storage shows its bytes to be; repeated: the same.
 
-    Two requests to storage. While they last, anybody else may complete, discard or expire it, and
-    the worker delete what arrived: what they showed counts only for a row that is still pending.
-    Raises UploadNotFound, BytesMissing where nothing has arrived, or InvalidUpload, after which the
-    upload is discarded; repeated: the same.
+    Two requests to storage, three of a file that came by a ticket. While they last, anybody else
+    may complete, discard or expire it, and the worker delete what arrived: what they showed counts
+    only for a row that is still pending. Raises UploadNotFound, BytesMissing where nothing has
+    arrived, or InvalidUpload, after which the upload is discarded; repeated: the same.
     """
     upload = Upload.objects.known().filter(id=upload_id, owner=owner).first()
     if upload is None:
@@ -257,6 +257,9 @@ def copy_bytes(upload: Upload, stored: StoredObject) -> None:
     that a client holds can write. Raises BytesMissing where it is not what was looked at."""
     if not Upload.objects.filter(id=upload.id, state=State.PENDING).exists():
         return  # what is served is not written again
+    there = storage().head(upload.served_key)
+    if there is not None and there.etag == stored.etag:
+        return  # an earlier copy, which took longer than its request waited
     copied = storage().copy(
         upload.incoming_key, upload.served_key, etag=stored.etag, content_type=FILE_TYPE
     )

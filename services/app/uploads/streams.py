@@ -26,7 +26,7 @@ from uploads.lifecycle import (
 )
 from uploads.models import Kind, State, Upload
 from uploads.quotas import check_shares, reserve_bytes
-from uploads.storage import storage
+from uploads.storage import ANY_PARTS, storage
 
 # The least that S3 takes, but for a last part; at most 10,000 of them make an object.
 PART_BYTES = 5 * 1024 * 1024
@@ -97,6 +97,7 @@ def receive_stream(
 def send_parts(upload: Upload, first: bytes, source: Source) -> int:
     """Store the parts as they are read, and join them; how many bytes they are."""
     key = upload.incoming_key
+    remember_parts(upload.id, ANY_PARTS)  # in case this process dies before it knows the id
     multipart_id = storage().begin_parts(key, content_type="application/octet-stream")
     remember_parts(upload.id, multipart_id)
     source.call_while_waiting(lambda: renew_upload(upload.id))

@@ -12,6 +12,7 @@ from django.conf import settings
 
 from uploads.storage.disk import LocalDisk
 from uploads.storage.protocol import (
+    ANY_PARTS,
     DELETE_MAX,
     MARKER_KEY,
     PLAIN,
@@ -23,6 +24,7 @@ from uploads.storage.protocol import (
 from uploads.storage.s3 import S3
 
 __all__ = [
+    "ANY_PARTS",
     "DELETE_MAX",
     "MARKER_KEY",
     "PLAIN",

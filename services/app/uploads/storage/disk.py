@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from uploads.errors import StorageUnavailable
 from uploads.storage.protocol import (
+    ANY_PARTS,
     DELETE_MAX,
     NO_ANSWER,
     Method,
@@ -121,7 +122,11 @@ class LocalDisk:
     def abort_parts(self, key: str, multipart_id: str) -> None:
         """See Storage."""
         with self._answering():
-            remove(self._parts(multipart_id), under=self.root)
+            begun = [self._parts(multipart_id)]
+            if multipart_id == ANY_PARTS:
+                begun = list((self.root / PARTS_FOLDER).glob(f"{key.replace('/', '.')}.*"))
+            for path in begun:
+                remove(path, under=self.root)
 
     def list_parts(self) -> Iterator[list[Parts]]:
         """See Storage."""

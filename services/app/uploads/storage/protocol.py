@@ -17,6 +17,9 @@ DELETE_MAX = 1000  # keys; what one DeleteObjects takes
 # carry: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+")
 NO_ANSWER = gettext_lazy("Storage does not answer at the moment. Please try again in a minute.")
+# In place of an id: whatever was begun under the key. S3 draws the id when it begins, so nobody can
+# write it down before.
+ANY_PARTS = "any"
 Method = Literal["GET", "HEAD"]
 
 
@@ -70,7 +73,8 @@ class Storage(Protocol):
         """Make the object of its parts, in their order."""
 
     def abort_parts(self, key: str, multipart_id: str) -> None:
-        """Drop the parts; also where that was done before, or they were joined."""
+        """Drop the parts; also where that was done before, or they were joined. ANY_PARTS: whatever
+        was begun under the key."""
 
     def list_parts(self) -> Iterator[list[Parts]]:
         """What has been begun in parts and is neither joined nor aborted, in pages."""

@@ -19,6 +19,7 @@ from storages.backends.s3 import S3Storage
 
 from uploads.errors import StorageUnavailable
 from uploads.storage.protocol import (
+    ANY_PARTS,
     NO_ANSWER,
     PLAIN,
     Method,
@@ -185,15 +186,21 @@ class S3:
             )
 
     def abort_parts(self, key: str, multipart_id: str) -> None:
-        """See Storage."""
-        with answering():
-            try:
-                self.client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=key, UploadId=multipart_id
-                )
-            except ClientError as error:
-                if error.response["Error"]["Code"] != "NoSuchUpload":
-                    raise
+        """See Storage. MinIO lists what was begun under a whole key also after a restart."""
+        ids = [multipart_id]
+        if multipart_id == ANY_PARTS:
+            pages = self._pages("list_multipart_uploads", Prefix=key)
+            begun = [found for page in pages for found in page.get("Uploads", ())]
+            ids = [found["UploadId"] for found in begun if found["Key"] == key]
+        for begun_id in ids:
+            with answering():
+                try:
+                    self.client.abort_multipart_upload(
+                        Bucket=self.bucket, Key=key, UploadId=begun_id
+                    )
+                except ClientError as error:
+                    if error.response["Error"]["Code"] != "NoSuchUpload":
+                        raise
 
     def list_parts(self) -> Iterator[list[Parts]]:
         """See Storage. Asked without a prefix: MinIO takes one for a whole key."""
