@@ -1,11 +1,17 @@
-"""The operator's way in."""
+"""The operator's way in, and what is answered there to what no page of theirs sends."""
+
+import logging
+from collections.abc import Callable
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
 from pages import errors
 from uploads.errors import RateLimited
 from uploads.rate import check_login_rate
+
+log = logging.getLogger(__name__)
 
 
 def login(request: HttpRequest) -> HttpResponse:
@@ -16,3 +22,21 @@ def login(request: HttpRequest) -> HttpResponse:
         except RateLimited as error:
             return errors.answer(request, error)
     return admin.site.login(request)
+
+
+class OperatorMiddleware:
+    """Django's admin takes ids and filters for what its own pages wrote, and breaks on others."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """A page of ours for a value that is none; None for all else."""
+        match = request.resolver_match
+        if match and match.app_name == "admin" and isinstance(error, (ValidationError, ValueError)):
+            log.warning("a value that the admin can't read", exc_info=error)
+            return errors.bad_request(request, error)
+        return None

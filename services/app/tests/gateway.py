@@ -2,10 +2,11 @@
 
 import io
 from contextlib import contextmanager
+from urllib.parse import unquote_to_bytes
+from wsgiref.util import setup_testing_defaults
 
 from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
-from django.test.client import RequestFactory
 
 from s3tasks import wsgi
 
@@ -24,10 +25,20 @@ def connection_kept():
 
 def send(path, content_type="", body=b"", method="POST", **extra):
     """The status and the text of the answer."""
-    environ = RequestFactory().generic(method, path).environ
-    # A header's bytes come as latin-1, whatever they are.
-    environ |= {"CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body)), **extra}
-    environ["wsgi.input"] = io.BytesIO(body)
+    path, _, query = path.partition("?")
+    environ = {
+        "REQUEST_METHOD": method,
+        # What came as bytes stands here as latin-1, whatever it is.
+        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_HOST": "testserver",
+        "REMOTE_ADDR": "127.0.0.1",
+        "wsgi.input": io.BytesIO(body),
+        **extra,
+    }
+    setup_testing_defaults(environ)
     answered = []
     with connection_kept():
         response = wsgi.application(environ, lambda status, *_: answered.append(int(status[:3])))

@@ -4,6 +4,16 @@ import threading
 import time
 
 import pytest
+from django.db import (
+    DataError,
+    Error,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connection,
+)
+from django.test import Client
 
 from samples import at_once
 from uploads import presence
@@ -108,3 +118,49 @@ def test_a_silent_storage_holds_a_page_for_a_second_once(store, page, receive, m
     start = time.monotonic()
     assert page.present(uploads) == uploads
     assert time.monotonic() - start < 0.1
+
+
+@pytest.fixture
+def refusing_database():
+    """One in which no row of an upload may be deleted."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE 'refused'; END $$"
+            " LANGUAGE plpgsql;"
+            "CREATE TRIGGER refuse BEFORE DELETE ON uploads_upload"
+            " FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER refuse ON uploads_upload; DROP FUNCTION refuse()")
+
+
+def test_a_database_that_refuses_to_tidy_up_costs_no_page(store, page, receive, refusing_database):
+    upload, browser = receive("file", b"x"), Client()
+    store.delete([upload.served_key])
+    assert page.present([upload]) == [upload]
+    browser.get("/files/")
+    Upload.objects.update(owner=visitor_of(browser))
+    assert browser.get("/files/").status_code == 200
+    assert browser.get("/api/uploads").status_code == 200
+    assert Upload.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError, InterfaceError, InternalError, ProgrammingError, DataError, Error]
+)
+def test_any_error_of_the_database_while_tidying_up_costs_no_page(
+    store, page, receive, monkeypatch, error
+):
+    def break_down(suspects):
+        raise error("the database went away")
+
+    monkeypatch.setattr(presence, "discard_vanished", break_down)
+    uploads = [receive("file", b"x")]
+    store.delete([uploads[0].served_key])
+    assert page.present(uploads) == uploads
+
+
+def visitor_of(browser):
+    """The id in the browser's cookie."""
+    return browser.cookies["visitor"].value.partition(":")[0]
