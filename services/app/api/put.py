@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from api.problems import TEXT, line, line_of
 from s3tasks.body import Body, body_of
 from s3tasks.heads import fault_of_range
-from uploads import lifecycle
+from uploads import deadline, lifecycle
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion
 from uploads.outage import database_answering
@@ -42,8 +42,13 @@ class WholeBody:
 
     def call_while_waiting(self, renew: Callable[[], None]) -> None:
         """See uploads.streams.Source."""
+
+        def renew_in_time() -> None:
+            deadline.begin()  # it is waited for
+            renew()
+
         if self.body.line:
-            self.body.line.while_waiting = renew
+            self.body.line.while_waiting = renew_in_time
 
 
 @csrf_exempt  # no form can send a PUT, and what it stores is nobody's

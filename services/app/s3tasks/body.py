@@ -10,6 +10,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from s3tasks.web import lines
 from s3tasks.web.lines import CROWDED, SILENT, SLOWEST, Line
+from uploads import deadline
 from uploads.errors import SlowLine
 
 CHUNK_BYTES = 1024 * 1024
@@ -17,6 +18,10 @@ CHUNK_BYTES = 1024 * 1024
 # instead of the answer. So the rest is read and dropped: for this long, or on a slow line for as
 # long as what was accepted took.
 DRAIN_SECONDS = 20.0
+
+
+# What of a body may be in buffers between its sender and us.
+ON_ITS_WAY = 16 * 1024 * 1024
 
 
 class Readable(Protocol):
@@ -37,6 +42,8 @@ class Body:
         self.drain_until: float | None = None
         self.bytes_read = 0
         self.given_up = False
+        self.dry_at: float | None = None
+        self.since_begun = 0
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end, or when the time for draining is over.
@@ -53,7 +60,19 @@ class Body:
                 raise told(self.line.verdict) from error
             raise UnreadablePostError(str(error)) from error
         self.bytes_read += len(data)
+        self.mind_the_time(len(data))
         return data
+
+    def mind_the_time(self, count: int) -> None:
+        """The request's time begins when its body is there; at its sender's, what is under way
+        counts as there. So it begins anew while much is left, and when the line was waited for."""
+        self.since_begun += count
+        dry_at = self.line.dry_at if self.line else None
+        left = None if self.length is None else self.length - self.bytes_read
+        much = self.since_begun if left is None else left
+        if much > ON_ITS_WAY or dry_at != self.dry_at:
+            deadline.begin(dry_at if dry_at != self.dry_at else None)
+            self.dry_at, self.since_begun = dry_at, 0
 
     def lose_point(self) -> None:
         """From here on the body is only drained."""

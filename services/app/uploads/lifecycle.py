@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 
-from uploads import images, limits
+from uploads import deadline, images, limits
 from uploads.errors import (
     BytesMissing,
     DecoderStopped,
@@ -185,15 +185,24 @@ def drop_upload(upload: Upload) -> None:
     """Discard what did not come to its end; what is no longer pending, somebody else completed.
 
     Where the row went meanwhile, its keys are queued once more: something may have been stored
-    after they were deleted.
+    after they were deleted. So may what a call does that was given up.
     """
-    with transaction.atomic():
+    with deadline.time_to_tidy_up(), transaction.atomic():
         lock_owner(upload.owner)
         row = lock_upload(upload.id)
         if row is None:
             queue_keys(upload, counted=False)
         elif row.state == State.PENDING:
             discard_uploads(ids=[row.id])
+    deadline.when_given_up_is_over(lambda _: queue_late_keys(upload))
+
+
+def queue_late_keys(upload: Upload) -> None:
+    """Queue once more the keys of an upload that was dropped, in a thread of its own."""
+    try:
+        queue_keys(upload, counted=False)
+    finally:
+        connection.close()
 
 
 def awaits_bytes(key: str) -> bool:

@@ -38,6 +38,7 @@ MIDDLEWARE = [
     "s3tasks.logs.RequestIdMiddleware",
     # The health check is answered before hosts and HTTPS are looked at.
     "api.health.HealthMiddleware",
+    "s3tasks.web.request_time.RequestTimeMiddleware",
     # Before whatever asks for the visitor's address or scheme.
     "s3tasks.proxies.TrustedProxiesMiddleware",
     # Outermost but for that: whatever refuses a program, it answers in the program's language.

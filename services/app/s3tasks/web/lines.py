@@ -117,7 +117,8 @@ class Line(socket.socket):
         self.came, self.waited = 0, 0.0  # in this window
         self.waiting_since: float | None = None
         self.window_speed: float | None = None
-        self.dry_at: float | None = None
+        self.dry_at: float | None = None  # when it was last waited for
+        self.ready_at = self.began  # when a thread was asked for
 
     # --- In the loop ---
 

@@ -225,6 +225,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def hand_over(self, conn: Connection) -> None:
         """A thread has it until `finish_request`."""
         self.unwatch(conn)
+        conn.sock.ready_at = time.monotonic()
         self.enqueue_req(conn)
 
     def finish_request(self, conn: Connection, done: "Future[bool]") -> None:

@@ -5,9 +5,10 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from storages.backends.s3 import S3Storage
 
+from uploads import deadline
 from uploads.errors import StorageUnavailable
 from uploads.storage.protocol import (
     ANY_PARTS,
@@ -120,12 +122,12 @@ class S3:
     def __init__(self) -> None:
         self.bucket = settings.AWS_STORAGE_BUCKET_NAME
         self.storage = s3_storage(settings.AWS_S3_ENDPOINT_URL, connect=2, read=8, attempts=2)
-        self.client = self.storage.connection.meta.client
+        self.client = deadline.Bounded(self.storage.connection.meta.client)
         quick = s3_storage(settings.AWS_S3_ENDPOINT_URL, connect=0.5, read=0.5, attempts=1)
         self.quick_client = quick.connection.meta.client
         # A copy answers when it is done.
         copying = s3_storage(settings.AWS_S3_ENDPOINT_URL, connect=2, read=COPY_SECONDS, attempts=1)
-        self.copying_client = copying.connection.meta.client
+        self.copying_client = deadline.Bounded(copying.connection.meta.client)
         # A signature binds the host that the browser calls; signing needs no network.
         self.public = s3_storage(settings.AWS_S3_PUBLIC_ENDPOINT_URL, connect=1, read=1, attempts=1)
 
@@ -157,9 +159,13 @@ class S3:
     def begin_parts(self, key: str, *, content_type: str) -> str:
         """See Storage."""
         with answering():
-            begun = self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=key, ContentType=content_type
-            )
+            try:
+                begun = self.client.create_multipart_upload(
+                    Bucket=self.bucket, Key=key, ContentType=content_type
+                )
+            except TimeoutError:  # nobody else will know its id
+                deadline.when_given_up_is_over(partial(self._abort_late, key))
+                raise
         return str(begun["UploadId"])
 
     def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
@@ -201,6 +207,10 @@ class S3:
                 except ClientError as error:
                     if error.response["Error"]["Code"] != "NoSuchUpload":
                         raise
+
+    def _abort_late(self, key: str, begun: "Future[dict[str, Any]]") -> None:
+        if not begun.exception():
+            self.abort_parts(key, str(begun.result()["UploadId"]))
 
     def list_parts(self) -> Iterator[list[Parts]]:
         """See Storage. Asked without a prefix: MinIO takes one for a whole key."""
@@ -260,7 +270,7 @@ class S3:
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key, **ranged)
                 with closing(answer["Body"]) as body:  # a server may send more than was asked for
-                    return bytes(body.read(count))
+                    return bytes(deadline.bound(body.read, count))
             except ClientError as error:
                 if error.response["Error"]["Code"] == "InvalidRange":  # of an empty object
                     return b""

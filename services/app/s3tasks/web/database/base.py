@@ -4,6 +4,7 @@ Django has a pool for psycopg 3 only. A thread takes a connection for its first 
 back at the end of the request, or before it waits for a body.
 """
 
+import select
 import threading
 import time
 from typing import Any
@@ -11,9 +12,14 @@ from typing import Any
 import psycopg2  # type: ignore[import-untyped]
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.psycopg_any import IsolationLevel
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]
+from psycopg2 import extensions
+
+from uploads import deadline
 
 PATIENCE = 5.0  # seconds, for a connection that another thread has
+CONNECT_SECONDS = 3.0  # as connect_timeout, which libpq leaves to who polls
+ANSWER_SECONDS = 20.0  # above the statement_timeout, at which Postgres itself says something
+LAST_SECONDS = 2.0  # for each statement when the request's time is over
 UNUSED = 60.0  # seconds, after which one is closed
 
 
@@ -44,7 +50,7 @@ class Pool:
     def give(self, connection: Any) -> None:
         """The thread needs it no longer."""
         status = not connection.closed and connection.info.transaction_status
-        if status == TRANSACTION_STATUS_IDLE and not connection.closed:
+        if status == extensions.TRANSACTION_STATUS_IDLE and not connection.closed:
             self.idle.append((connection, time.monotonic()))
         else:
             connection.close()
@@ -62,6 +68,27 @@ def answers(connection: Any) -> bool:
     return True
 
 
+def wait(connection: Any) -> None:
+    """Return when Postgres has answered; raises where it does not in time.
+
+    psycopg2 itself would wait for as long as the other end is there, be it stopped or hung.
+    """
+    connecting = connection.status == extensions.STATUS_SETUP
+    seconds = CONNECT_SECONDS if connecting else ANSWER_SECONDS
+    left = deadline.remaining()
+    if left is not None:
+        seconds = min(seconds, max(left, LAST_SECONDS))
+    until = time.monotonic() + seconds
+    while (state := connection.poll()) != extensions.POLL_OK:
+        poll = select.poll()
+        poll.register(
+            connection.fileno(),
+            select.POLLIN if state == extensions.POLL_READ else select.POLLOUT,
+        )
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+            raise psycopg2.OperationalError("Postgres did not answer in time")
+
+
 _pool: Pool | None = None
 
 
@@ -69,6 +96,7 @@ def share(size: int) -> None:
     """From here on the threads of this process share so many connections."""
     global _pool
     _pool = Pool(size)
+    extensions.set_wait_callback(wait)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
