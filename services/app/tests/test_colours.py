@@ -12,6 +12,7 @@ from pngs import chunk, png
 from seen import difference, open_chromium
 from uploads import images
 from uploads.images import heif, icc
+from uploads.images.vips import load_vips
 
 PICTURES = Path(__file__).parent / "pictures"
 MOST = 2  # of 255, the mean difference a sample
@@ -220,6 +221,25 @@ def test_an_embedded_profile_is_followed_in_each_format(seen, image_format, mode
     picture.save(file, image_format, icc_profile=embedded, **best)
 
     assert seen(file.getvalue(), f"image/{image_format.lower()}") <= MOST
+
+
+def print_profile() -> bytes:
+    return bytes(load_vips().Operation.call("profile_load", "cmyk"))
+
+
+@pytest.mark.parametrize(
+    "embedded",
+    [lambda: None, lambda: JUNK, lambda: P3_PROFILE, print_profile],
+    ids=["none", "junk", "p3", "for print"],
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_photo_for_print_looks_as_in_a_browser(seen, embedded, progressive):
+    picture = spectrum().convert("CMYK")
+    picture.paste((30, 90, 160, 70), (64, 0, 96, 32))  # black ink too
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95, progressive=progressive, icc_profile=embedded())
+
+    assert seen(file.getvalue(), "image/jpeg") <= MOST
 
 
 def with_nclx(content: bytes, primaries: int, curve: int) -> bytes:

@@ -25,9 +25,9 @@ SAMPLES = {
 
 def to_srgb(image: pyvips.Image) -> pyvips.Image:
     """The picture in the web's colours, so that it looks right without its profile."""
-    if image.interpretation == "cmyk":
-        return image.icc_transform("srgb", embedded=True, input_profile="cmyk")
     profile = profile_of(image)
+    if image.interpretation == "cmyk":
+        return from_inks(image, profile)
     if isinstance(profile, Hdr):
         return show(image, profile)
     if not changes_colours(image):
@@ -39,6 +39,15 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     if image.bands < 3:  # a grey one, which need not take three times the bytes
         converted = converted.colourspace("grey16" if depth == 16 else "b-w")
     return converted
+
+
+def from_inks(image: pyvips.Image, profile: bytes | Hdr | None) -> pyvips.Image:
+    """A picture for print by its profile; without one of that kind as browsers show it."""
+    if isinstance(profile, bytes) and profile[16:20] == b"CMYK":
+        return image.icc_transform("srgb", embedded=True, input_profile="cmyk")
+    black = 255 - image[3]
+    paper = (255 - image.extract_band(0, n=3)) * black / 255
+    return (paper + 0.5).cast("uchar").copy(interpretation="srgb")
 
 
 def in_colour(image: pyvips.Image) -> pyvips.Image:
