@@ -218,6 +218,15 @@ class TestRest:
         assert keys(store) == {upload.served_key for upload in uploads[1:5]}
         assert not sweeps.look().reconcile  # for RECONCILE_EVERY
 
+    @pytest.mark.parametrize("progress", ["{}", "[]", "null", "no JSON", '{"done": {"x": 1}}'])
+    def test_a_rest_that_nobody_understands_is_no_end(self, store, progress):
+        """It is from another release."""
+        orphan = f"files/{uuid.uuid4()}"
+        store.put(orphan, io.BytesIO(b"x"), content_type="text/plain")
+        Sweep.objects.create(name="reconcile", progress=progress)
+        assert sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE).orphaned == 1
+        assert Sweep.objects.get(name="reconcile").progress == ""
+
     def test_a_reconcile_that_failed_on_its_way_did_not_do_well(self, store, monkeypatch):
         listing = store.list
 
@@ -331,12 +340,20 @@ class TestHalves:
             sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE)
         assert list(Upload.objects.values_list("id", flat=True)) == [uploads[1].id]
 
-    def test_an_expiry_that_fails_does_not_stop_the_purge(self, store, monkeypatch):
+    @pytest.mark.parametrize("task", [tasks.expire, tasks.purge, tasks.reconcile])
+    def test_an_expiry_that_fails_does_not_stop_what_comes_after(self, store, monkeypatch, task):
         lifecycle.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(sweeps, "expire_batch", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            tasks.expire()
+            task()
         assert PurgeKey.objects.count() == 0
+        assert Sweep.objects.filter(name="reconcile").exists() == (task is tasks.reconcile)
+
+    @pytest.mark.parametrize("task", [tasks.expire, tasks.purge, tasks.reconcile])
+    def test_whichever_is_handed_over_what_has_expired_goes(self, store, receive, task):
+        make_all_due(receive)
+        task()
+        assert (Upload.objects.count(), PurgeKey.objects.count()) == (0, 0)
 
 
 class TestLocked:

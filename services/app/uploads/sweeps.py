@@ -5,12 +5,13 @@ well, or what stopped it (`uploads.reports`).
 """
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -35,6 +36,8 @@ from uploads.presence import SETTLED, Suspect, discard_vanished
 from uploads.reports import Report, reporting
 from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
 from uploads.turns import Turn, turn
+
+log = logging.getLogger(__name__)
 
 BATCH = 1000  # rows a transaction
 RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried again
@@ -575,20 +578,27 @@ class Walk:
     @classmethod
     def resume(cls) -> "Walk":
         """The one that took a rest, or a new one."""
-        walked = cls()
-        progress = Sweep.objects.filter(name="reconcile").exclude(progress="").first()
-        if progress is not None:
-            state = json.loads(progress.progress)
-            walked.done = Reconciled(**state["done"])
-            walked.prefixes = state["prefixes"]
-            walked.after, walked.seen = state["after"], uuid.UUID(state["seen"])
-            walked.served = state["served"]
-            walked.strays = Candidates(*state["strays"])
-            walked.orphans = Candidates(*state["orphans"])
-            suspects, count = state["suspects"]
-            walked.suspects = Candidates([Suspect(uuid.UUID(i), p) for i, p in suspects], count)
-            walked.well = state["well"]
-        return walked
+        row = Sweep.objects.filter(name="reconcile").exclude(progress="").first()
+        if row is None:
+            return cls()
+        try:
+            return cls().restored(json.loads(row.progress))
+        except (ValueError, KeyError, TypeError) as error:  # another release's
+            log.warning("reconcile begins anew: %r", error)
+            return cls()
+
+    def restored(self, state: dict[str, Any]) -> "Walk":
+        """This one, as far as that which took a rest."""
+        self.done = Reconciled(**state["done"])
+        self.prefixes = [prefix for prefix in state["prefixes"] if prefix in OWNERS]
+        self.after, self.seen = state["after"], uuid.UUID(state["seen"])
+        self.served = state["served"]
+        self.strays = Candidates(*state["strays"])
+        self.orphans = Candidates(*state["orphans"])
+        suspects, count = state["suspects"]
+        self.suspects = Candidates([Suspect(uuid.UUID(i), p) for i, p in suspects], count)
+        self.well = state["well"]
+        return self
 
 
 def recount_bytes() -> None:

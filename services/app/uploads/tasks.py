@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -45,31 +46,40 @@ def say_late() -> None:
 
 
 @shared_task(name="expire", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
-def expire() -> dict[str, int | str]:
+def expire() -> dict[str, object]:
     """Discard what is past its time, and purge at once."""
-    try:
-        expired = sweeps.expire()
-    finally:
-        purged = sweeps.purge()
-    return {"expired": said(expired), "purged": said(purged)}
+    return one_after_another(expired=sweeps.expire, purged=sweeps.purge)
 
 
 @shared_task(name="purge", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
-def purge() -> dict[str, int | str]:
+def purge() -> dict[str, object]:
     """Delete the queued keys from storage."""
-    return {"purged": said(sweeps.purge())}
+    return one_after_another(expired=sweeps.expire, purged=sweeps.purge)
 
 
 @shared_task(name="reconcile", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
-def reconcile() -> dict[str, int] | str:
-    """Hold rows and storage against each other."""
-    done = sweeps.reconcile()
-    return BUSY if done is None else done.counts()
+def reconcile() -> dict[str, object]:
+    """Hold rows and storage against each other; what has expired does not wait for it."""
+    return one_after_another(
+        expired=sweeps.expire, purged=sweeps.purge, reconciled=sweeps.reconcile
+    )
 
 
-def said(count: int | None) -> int | str:
-    """What Flower shows."""
-    return BUSY if count is None else count
+def one_after_another(**steps: Callable[[], object]) -> dict[str, object]:
+    """What Flower shows of each. One that fails stops no other; the first error is raised then."""
+    said = {}
+    errors = []
+    for name, sweep in steps.items():
+        try:
+            done = sweep()
+        except Exception as error:  # it is in the sweep's row
+            errors.append(error)
+        else:
+            counts = done.counts() if isinstance(done, sweeps.Reconciled) else done
+            said[name] = BUSY if done is None else counts
+    if errors:
+        raise errors[0]
+    return said
 
 
 class ImageHint(Hint):
