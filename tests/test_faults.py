@@ -187,7 +187,9 @@ class TestForeignBucket:
         try:
             stack.sql("UPDATE uploads_upload SET expires_at = now()")
             error = wait_for(
-                lambda: stack.sql("SELECT last_error FROM uploads_sweep WHERE name = 'purge'"),
+                lambda: stack.sql(
+                    "SELECT last_error FROM uploads_sweep WHERE name = 'purge' AND last_error <> ''"
+                ),
                 20,
                 "the sweep's row",
             )
