@@ -1,13 +1,21 @@
 """Beat: by a clock that nobody can set, and no more messages than somebody takes."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from s3tasks import celery as celery_module
 from s3tasks.celery import WAITING_MAX, Beat, app
 from uploads import hints, rate
+
+APP = Path(__file__).resolve().parents[1]
 
 
 class Hands:
@@ -98,6 +106,28 @@ def test_without_a_worker_there_are_never_many_messages(hands, redis, settings, 
     redis.delete("sweeps")  # it runs again
     beat.tick()
     assert redis.llen("sweeps") == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_the_real_one_sends_ticks_until_it_is_asked_to_stop(redis, how):
+    with subprocess.Popen(
+        [APP / "bin" / "beat"],
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "EXPIRE_EVERY": "1",
+            "RELOAD": "",
+        },
+    ) as process:
+        deadline = time.monotonic() + 60
+        while redis.llen("sweeps") < 3:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(how)
+        assert process.wait(20) == 0
+    names = {json.loads(m)["headers"]["task"] for m in redis.lrange("sweeps", 0, -1)}
+    assert names == {"tick"}
 
 
 def test_nothing_but_the_tick_is_sent(hands, sent, settings):
