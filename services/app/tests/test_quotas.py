@@ -237,6 +237,24 @@ def test_a_key_that_is_queued_again_while_it_is_purged_stays_queued(store):
     assert keys(store) == set()
 
 
+def test_what_a_late_run_stores_of_an_image_that_was_rejected_meanwhile_goes(
+    store, receive, monkeypatch
+):
+    upload = receive("image")
+    finish = lifecycle.finish_image
+
+    def late(*args):
+        assert lifecycle.reject_image(Upload.objects.get(), "no") == State.REJECTED
+        sweeps.purge()
+        store.put(upload.served_key, io.BytesIO(b"late"), content_type="image/png")
+        return finish(*args)
+
+    monkeypatch.setattr(lifecycle, "finish_image", late)
+    assert lifecycle.make_image_safe(upload_id=upload.id) is None
+    sweeps.purge()
+    assert (keys(store), used_bytes()) == (set(), 0)
+
+
 class TestConsent:
     @pytest.fixture
     def much(self, store, receive, monkeypatch, settings):

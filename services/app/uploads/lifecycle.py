@@ -529,7 +529,7 @@ def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
     with transaction.atomic():
         lock_owner(upload.owner)
         row = lock_upload(upload.id)
-        if row is None:
+        if row is None or row.state == State.REJECTED:
             queue_keys(upload, counted=False)
             return None
         if row.state != State.CHECKING or row.lease != upload.lease:
