@@ -4,6 +4,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 compose=(python3 local/compose.py)
+"${compose[@]}"
 python=${VENV:-.venv}/bin/python
 
 # The project's name is the same in every checkout, and so are its volumes.

@@ -2,7 +2,8 @@
 
     python3 local/compose.py down
 
-Python 3.8 and its standard library.
+Without a command it only looks whether there is such a project. Python 3.8 and its standard
+library.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ LOOKS = ("ps", "logs")  # and changes nothing, whoever's it is
 def main(arguments: list[str]) -> None:
     """Become Compose; ends the program where the project is another verb's or checkout's."""
     project = shell.use(envfile.read(doctor.ROOT / ".env"))
+    if not arguments:
+        return
     problem = None if arguments[0] in LOOKS else doctor.project_problem(project)
     if problem:
         sys.exit(problem)

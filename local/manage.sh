@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 [ $# -gt 0 ] || set -- help
 compose=(python3 local/compose.py)
+"${compose[@]}"
 stack_runs() { [ -n "$("${compose[@]}" ps --quiet --status running web 2>/dev/null)" ]; }
 
 terminal=()

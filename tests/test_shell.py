@@ -123,8 +123,8 @@ def test_no_verb_runs_in_the_project_of_another(
     text = machine.make(*verb, COMPOSE_PROJECT_NAME=name)[1]
 
     assert [call for call in machine.calls() if "compose" in call] == []
-    if verb[0] not in ("manage", "clean"):  # which then mean the local run
-        assert f"COMPOSE_PROJECT_NAME={name}" in text
+    assert re.search(rf"(?m)^COMPOSE_PROJECT_NAME={re.escape(name)}(:| is )", text)
+    assert "local/run.py" not in text
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "clean", "prod", "dyno"])
