@@ -66,7 +66,7 @@ def make(tmp_path):
         folder = folder or new_folder()
         source = folder / "incoming"
         source.write_bytes(content or picture())
-        return images.make_safe(source, folder, max_pixels=100_000_000, **options)
+        return images.make_safe(source, folder, max_pixels=10**6, **options)
 
     make.folder = new_folder
     return make

@@ -26,6 +26,7 @@ from signal import (
     SIGSEGV,
     SIGSYS,
     SIGTRAP,
+    SIGXCPU,
     SIGXFSZ,
 )
 from typing import Any
@@ -186,7 +187,9 @@ class Decoder:
                 self.stop()  # whatever it would say now is an answer to this
                 raise
             self.asked = time.monotonic()
-        if answer["too_much"] or answer["cpu_seconds"] >= request["cpu_seconds"]:
+        # One that heeds no SIGXCPU is killed, a second later.
+        had_its_time = answer["cpu_seconds"] >= request["cpu_seconds"]
+        if answer["too_much"] or answer["ended"] == SIGXCPU or had_its_time:
             raise ImageRejected(TOO_MUCH)
         return understand(answer)
 
