@@ -216,8 +216,10 @@ def file_problems() -> list[str]:
     closed, windows, lame = [], [], []
     for top in ("compose", "services"):
         for folder, folders, names in os.walk(str(ROOT / top)):
-            folders[:] = [name for name in folders if name != "__pycache__"]
-            for path in [Path(folder), *(Path(folder) / name for name in names)]:
+            # An editor's and a tool's own, which no container reads.
+            folders[:] = [name for name in folders if name[0] != "." and name != "__pycache__"]
+            files = [Path(folder) / name for name in names if name[0] != "."]
+            for path in [Path(folder), *files]:
                 mode = path.lstat().st_mode
                 wanted = 0o005 if stat.S_ISDIR(mode) else 0o004
                 if mode & wanted != wanted and not stat.S_ISLNK(mode):
