@@ -846,29 +846,39 @@ class TestRecount:
         at_once(busy, range(4))
         assert counts_every_byte()
 
-    def test_no_claim_waits_while_it_sums(self, store, owner):
+    def test_no_claim_waits_while_it_sums(self, store):
+        from concurrent.futures import ThreadPoolExecutor
+
         import psycopg2
         from django.db import connection
 
+        def recount():
+            try:
+                sweeps.recount_bytes()
+            finally:
+                connection.close()
+
+        def summing() -> bool:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                )
+                return bool(cursor.fetchone()[0])
+
         other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
-        with other.cursor() as cursor:  # holds up whoever reads the rows
+        with ThreadPoolExecutor(1) as pool, other.cursor() as cursor:
+            # Holds up whoever sums the queue.
             cursor.execute("LOCK TABLE uploads_purgekey IN ACCESS EXCLUSIVE MODE")
-            from concurrent.futures import ThreadPoolExecutor
-
-            def recount():
-                try:
-                    sweeps.recount_bytes()
-                finally:
-                    connection.close()
-
-            with ThreadPoolExecutor(1) as pool:
-                done = pool.submit(recount)
+            done = pool.submit(recount)
+            try:
+                while not summing():
+                    assert not done.done()
                 quotas.reserve_bytes(7)  # 5 s later it would have given up
                 quotas.reserve_bytes(-7)
+            finally:
                 other.rollback()
-                done.result()
+            done.result()
         other.close()
-        assert counts_every_byte()
 
 
 class TestWhileARelease:
