@@ -76,9 +76,9 @@ class Body:
 
     def lose_point(self) -> None:
         """From here on the body is only drained."""
-        if self.line:
-            self.line.while_waiting = None
         if self.drain_until is None:
+            if self.line:
+                self.line.drain()
             now = time.monotonic()
             self.drain_until = now + max(DRAIN_SECONDS, now - self.began)
 
@@ -86,9 +86,7 @@ class Body:
         """Read on so that the answer is read: to the end, or until the time for it is over or the
         connection is cut."""
         self.lose_point()
-        if self.line:  # the loop does, once the answer is sent; see s3tasks.web.slow_clients
-            return
-        with suppress(UnreadablePostError):
+        with suppress(UnreadablePostError, SlowLine):
             while self.read(CHUNK_BYTES):
                 pass
 

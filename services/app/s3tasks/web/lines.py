@@ -22,6 +22,7 @@ DAY = 24 * 60 * 60.0  # seconds, after which also a line that goes on is ended
 # Over how many seconds of waiting for it a line's speed is taken.
 WINDOW = 3.0
 SLICE = 0.25  # seconds, in which a thread that waits notices that its line was ended
+DRAINED = 64 * 1024  # bytes a second, below which a body is not read to its end for the answer
 BEAT = 15.0  # seconds between two calls of `while_waiting`
 SEND_AT_ONCE = 512 * 1024  # bytes of one answer, before others have their turn
 
@@ -114,6 +115,8 @@ class Line(socket.socket):
         self.has_place = False
         self.verdict = ""
         self.while_waiting: Callable[[], None] | None = None
+        self.drained_since: float | None = None  # from when on its body is only dropped
+        self.drained = 0
         self.came, self.waited = 0, 0.0  # in this window
         self.waiting_since: float | None = None
         self.window_speed: float | None = None
@@ -182,11 +185,12 @@ class Line(socket.socket):
         """Whoever reads it is told."""
         self.verdict = verdict
 
-    def speed(self, now: float) -> float | None:
-        """Bytes a second that it brings while it is waited for; None: not known yet."""
+    def speed(self, now: float, window: float) -> float | None:
+        """Bytes a second that it brings while it is waited for, over so many seconds of that;
+        None: not known yet."""
         since = self.waiting_since
         waited = self.waited + (now - since if since is not None else 0.0)
-        return self.came / waited if waited >= WINDOW else self.window_speed
+        return self.came / waited if waited >= window else self.window_speed
 
     def close(self) -> None:
         while self.out:
@@ -219,10 +223,25 @@ class Line(socket.socket):
         except BlockingIOError:
             data = self.wait_for(size, flags)
         self.came += len(data)
+        self.drained += len(data)
         return data
+
+    def drain(self) -> None:
+        """From here on the body is read for the answer's sake: not on a slow line."""
+        self.while_waiting = None
+        self.drained_since, self.drained = time.monotonic(), 0
+
+    def is_drained_in_vain(self) -> bool:
+        """Whether the answer had better be sent at once; the loop lingers after it."""
+        if self.drained_since is None:
+            return False
+        seconds = time.monotonic() - self.drained_since
+        return seconds > 1 and self.drained < DRAINED * seconds
 
     def wait_for(self, size: int, flags: int) -> bytes:
         """The same, where nothing is there yet."""
+        if self.is_drained_in_vain():
+            raise LineEnded(self.verdict)
         poll = select.poll()
         poll.register(self, select.POLLIN)
         self.waiting_since = began = time.monotonic()
@@ -233,7 +252,7 @@ class Line(socket.socket):
                     self.end(SILENT)
                 elif now - self.began > DAY:
                     self.end(ENDLESS)
-                if self.verdict:
+                if self.verdict or self.is_drained_in_vain():
                     raise LineEnded(self.verdict)
             data = socket.socket.recv(self, size, flags)
         finally:

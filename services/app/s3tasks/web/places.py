@@ -9,6 +9,7 @@ address holds as many places already. Whoever gets no place is told so in time.
 from collections import Counter
 from dataclasses import dataclass
 
+from s3tasks.web import lines
 from s3tasks.web.lines import SLOWEST, Line
 
 PATIENCE = 9.0  # seconds that a line waits for a place; it reads within 10 that there is none
@@ -62,13 +63,15 @@ class Places:
     def end_slow_ones(self, now: float) -> None:
         """End as many as there are lines that wait and may take their places."""
         shares = Counter(self.held.values())
+        # In a siege they are told apart sooner, or the queue would be longer than its patience.
+        window = lines.WINDOW / (3 if len(self.waiting) > self.count else 1)
         ending = sum(1 for line in self.held if line.verdict)
         for each in self.waiting[ending:]:
             slow = [
                 (-shares[source], speed, line)
                 for line, source in self.held.items()
                 if not line.verdict
-                and (speed := line.speed(now)) is not None
+                and (speed := line.speed(now, window)) is not None
                 and speed < min(SLOWEST_LINE, each.speed)
                 and (source == each.source or shares[source] > shares[each.source])
             ]
