@@ -136,7 +136,7 @@ def test_a_damaged_picture_is_refused_or_made_safe_and_hurts_no_other(make, imag
 
 # --- What no library may quote ---
 
-NO_UTF8 = b"caf\xe9 \xf4\xff\xfe\x80"
+NO_UTF8 = b"cr\xe8me \xf4\xff\xfe\x80"
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
