@@ -22,9 +22,9 @@ def test_a_file_comes_back_byte_for_byte_under_its_own_name(store, receive, name
     answer = fetch(links.follow_link(token=upload.token, kind=Kind.FILE))
     assert answer.status_code == 200
     assert answer.body == b"\x00\xff report"
-    from django.utils.http import content_disposition_header
+    from uploads.storage.protocol import attachment
 
-    assert answer.headers["Content-Disposition"] == content_disposition_header(True, name)
+    assert answer.headers["Content-Disposition"] == attachment(name)
     assert answer.headers["Content-Type"] == "application/octet-stream"
 
 
