@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery, signals
 from celery.beat import Scheduler
 
-from s3tasks import broker, life
+from s3tasks.worker import broker, heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Application(Celery):
     def Worker(self) -> Any:
         """What `celery worker` runs."""
         # A name, since its module reads what only a worker needs.
-        return self.subclass_with_self("s3tasks.worker:Worker")  # type: ignore[arg-type]
+        return self.subclass_with_self("s3tasks.worker.shutdown:Worker")  # type: ignore[arg-type]
 
 
 app = Application("s3tasks", task_cls="uploads.hints:Hint")
@@ -57,8 +57,8 @@ class Beat(Scheduler):
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, give the sign of life; the seconds until the next look."""
-        life.show_or_end("beat")
+        """Send what is due, give a heartbeat; the seconds until the next look."""
+        heartbeat.touch_or_exit("beat")
         now = time.monotonic()
         entries: dict[str, Any] = self.schedule
         for name, entry in entries.items():
@@ -66,7 +66,7 @@ class Beat(Scheduler):
                 self.due[name] = now + entry.schedule.seconds
                 if self.is_taken(entry):
                     self.apply_entry(entry)
-        return max(0.0, min(now + life.PAUSE, *self.due.values()) - time.monotonic())
+        return max(0.0, min(now + heartbeat.PAUSE, *self.due.values()) - time.monotonic())
 
     def install_default_entries(self, data: Any) -> None:
         """None: there are no results to tidy up."""

@@ -32,7 +32,7 @@ class Hands:
 def hands(monkeypatch):
     moved = Hands()
     monkeypatch.setattr(celery_module, "time", moved)
-    monkeypatch.setattr(celery_module.life, "show_or_end", lambda name: None)
+    monkeypatch.setattr(celery_module.heartbeat, "touch_or_exit", lambda name: None)
     return moved
 
 
@@ -79,7 +79,7 @@ def test_it_sends_once_each_time(hands, sent, settings):
 
 def test_it_sleeps_until_the_next_and_never_long(hands, sent, settings):
     beat = Beat(app)
-    assert beat.tick() == pytest.approx(min(settings.EXPIRE_EVERY, celery_module.life.PAUSE))
+    assert beat.tick() == pytest.approx(min(settings.EXPIRE_EVERY, celery_module.heartbeat.PAUSE))
     hands.now += 1
     assert 0 < beat.tick() <= settings.EXPIRE_EVERY - 1
     hands.now += 1000  # a laptop that was closed

@@ -1,4 +1,4 @@
-"""Signs of life: shown through long work and a silent Redis, and not by a loop that hangs."""
+"""Heartbeats: given through long work and a silent Redis, and not by a loop that hangs."""
 
 import itertools
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s3tasks import life
+from s3tasks.worker import heartbeat
 from samples import picture
 from uploads import images, rate
 
@@ -18,11 +18,12 @@ APP = Path(__file__).resolve().parents[1]
 
 
 def hang(*, debug: bool, tmp_path) -> subprocess.CompletedProcess[str]:
-    """What becomes of a process whose loop shows life once and then hangs for a second."""
+    """What becomes of a process whose loop gives a heartbeat once and then hangs for a second."""
     code = (
-        "import pathlib, s3tasks, time; from s3tasks import life; life.HANG_SECONDS = 0.2\n"
-        f"life.FOLDER = pathlib.Path({str(tmp_path)!r})\n"
-        "def loop():\n    life.show_or_end('beat'); time.sleep(1)\n"
+        "import pathlib, s3tasks, time; from s3tasks.worker import heartbeat\n"
+        "heartbeat.HANG_SECONDS = 0.2\n"
+        f"heartbeat.FOLDER = pathlib.Path({str(tmp_path)!r})\n"
+        "def loop():\n    heartbeat.touch_or_exit('beat'); time.sleep(1)\n"
         "loop()"
     )
     environment = {**os.environ, "DEBUG": str(debug)}
@@ -44,8 +45,8 @@ def test_a_developers_process_may_stand_in_a_debugger(tmp_path):
 
 
 def test_a_sign_that_cannot_be_shown_ends_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(life, "FOLDER", tmp_path / "missing")
-    life.show("beat")
+    monkeypatch.setattr(heartbeat, "FOLDER", tmp_path / "missing")
+    heartbeat.touch("beat")
 
 
 def forget_redis():
@@ -57,22 +58,22 @@ def forget_redis():
 @pytest.fixture
 def stands_still(monkeypatch):
     """The worker's loop turned a minute ago."""
-    monkeypatch.setattr(life, "_worker_turned", time.monotonic() - 60)
+    monkeypatch.setattr(heartbeat, "_worker_turned", time.monotonic() - 60)
     forget_redis()
     yield
     forget_redis()
 
 
 def test_a_loop_that_stands_still_is_not_well(stands_still):
-    assert not life.worker_is_well()
-    life.worker_turns()
-    assert life.worker_is_well()
+    assert not heartbeat.worker_is_well()
+    heartbeat.worker_turns()
+    assert heartbeat.worker_is_well()
 
 
 def test_a_loop_that_waits_for_a_silent_redis_is_well(stands_still, settings):
     with socket.create_server(("127.0.0.1", 0)) as server:
         settings.REDIS_URL = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
-        assert life.worker_is_well()
+        assert heartbeat.worker_is_well()
 
 
 def test_looking_for_redis_leaves_no_connection(stands_still):
@@ -80,17 +81,17 @@ def test_looking_for_redis_leaves_no_connection(stands_still):
         return len(rate.client().client_list())
 
     before = connections()
-    life.worker_is_well()
+    heartbeat.worker_is_well()
     assert connections() == before
 
 
 def test_signs_are_shown_while_an_image_is_made_safe(tmp_path, monkeypatch):
-    monkeypatch.setattr(life, "PAUSE", 0.02)
+    monkeypatch.setattr(heartbeat, "PAUSE", 0.02)
     source = tmp_path / "source"
     source.write_bytes(picture((5000, 5000)))
     signs: list[float] = []
     start = time.monotonic()
-    life.repeat(lambda: signs.append(time.monotonic()))
+    heartbeat.repeat(lambda: signs.append(time.monotonic()))
     images.make_safe(source, tmp_path, max_pixels=10**8)
     end = time.monotonic()
     seen = [start, *(sign for sign in signs if sign < end), end]

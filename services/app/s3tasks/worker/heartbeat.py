@@ -1,4 +1,4 @@
-"""Signs of life: files whose age the health checks look at.
+"""Heartbeats: files whose age the health checks look at.
 
 `celery inspect ping` would cost seconds of CPU, and fail while a worker is busy.
 
@@ -20,31 +20,31 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 FOLDER = Path("/tmp")  # noqa: S108  each container's own, which TMPDIR need not be
-PAUSE = 5  # seconds between two signs
-HANG_SECONDS = 120  # without a sign, after which a process is not waited for
+PAUSE = 5  # seconds between two heartbeats
+HANG_SECONDS = 120  # without one, after which a process is not waited for
 
 _worker_turned = 0.0
 
 
-def show(name: str) -> None:
-    """One sign; the next is expected after PAUSE."""
+def touch(name: str) -> None:
+    """One heartbeat; the next is expected after PAUSE."""
     with suppress(OSError):  # without containers, the file may be another user's
         (FOLDER / f"s3tasks-{name}").touch()
 
 
-def show_or_end(name: str) -> None:
-    """One sign; in production the process ends if no other follows."""
-    show(name)
+def touch_or_exit(name: str) -> None:
+    """One heartbeat; in production the process ends if no other follows."""
+    touch(name)
     if not settings.DEBUG:
         faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
 
 
-def repeat(sign: Callable[[], None]) -> None:
-    """Show it from a thread, which stops when its process does, and not for a long task."""
+def repeat(heartbeat: Callable[[], None]) -> None:
+    """Give it from a thread, which stops when its process does, and not for a long task."""
 
     def run() -> None:
         while True:
-            sign()
+            heartbeat()
             time.sleep(PAUSE)
 
     threading.Thread(target=run, daemon=True).start()
@@ -54,7 +54,7 @@ def repeat(sign: Callable[[], None]) -> None:
 def pool_process(**_: Any) -> None:
     """Each process of the worker's pool has a file; the one that replaces it takes it over."""
     number: int = current_process().index  # type: ignore[attr-defined]  # the pool sets it
-    repeat(lambda: show(f"worker-{number}"))
+    repeat(lambda: touch(f"worker-{number}"))
 
 
 @signals.heartbeat_sent.connect
@@ -68,11 +68,11 @@ def worker_turns(**_: Any) -> None:
 def worker(**_: Any) -> None:
     """The worker's main process."""
 
-    def sign() -> None:
+    def heartbeat() -> None:
         if worker_is_well():
-            show_or_end("worker")
+            touch_or_exit("worker")
 
-    repeat(sign)
+    repeat(heartbeat)
 
 
 def worker_is_well() -> bool:

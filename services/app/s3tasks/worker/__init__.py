@@ -1,0 +1,1 @@
+"""How the worker and beat live."""
