@@ -19,11 +19,11 @@ from decouple import RepositoryEnv
 
 from doctor import free_ports
 from smoke import wait_for
+from uploads.keys import MARKER
 from visitor import links_in, pictures_in, token_in
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "s3tasks"
-PREFIXES = ("files/", "images/", "incoming/", "thumbs/")
 # As a process of the container's own user sees its neighbours.
 MEMORY = """
 import pathlib
@@ -187,7 +187,7 @@ class Stack:
 
     def objects(self) -> set[str]:
         """Every key but the marker."""
-        return self.keys() - {"marker"}
+        return self.keys() - {MARKER}
 
     def rows_objects(self) -> set[str]:
         """The keys that the rows say there are, where everything is ready."""

@@ -8,7 +8,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from photos import photo
-from stack import PREFIXES, ROOT, Visitor, set_variables
+from stack import ROOT, Visitor, set_variables
+from uploads.keys import MARKER, PREFIXES
 
 
 def words(value: str | list[str]) -> list[str]:
@@ -31,8 +32,8 @@ def test_the_policy_names_no_bucket_and_only_what_the_app_does():
         "s3:PutObject",
     }
     assert allowed == {
-        **{f"BUCKET/{prefix}*": uploads for prefix in PREFIXES},
-        "BUCKET/marker": {"s3:GetObject", "s3:PutObject"},
+        **{f"BUCKET/{prefix}/*": uploads for prefix in PREFIXES},
+        f"BUCKET/{MARKER}": {"s3:GetObject", "s3:PutObject"},
         "BUCKET": {
             "s3:DeleteObject",  # Ceph asks for it here, before it looks at the keys
             "s3:PutObject",  # versitygw does, of a form

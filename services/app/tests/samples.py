@@ -17,9 +17,9 @@ def picture(size=(64, 48), image_format="PNG", color="teal") -> bytes:
 
 def keys(store) -> set[str]:
     """Every key in storage but the marker."""
-    from uploads.models import OWNERS
+    from uploads.keys import PREFIXES
 
-    return {found.key for prefix in OWNERS for page in store.list(prefix) for found in page}
+    return {found.key for prefix in PREFIXES for page in store.list(prefix) for found in page}
 
 
 def at_once(function, over):

@@ -10,7 +10,8 @@ from django.core.management import call_command
 
 from uploads import bucket
 from uploads.errors import BucketMismatch
-from uploads.models import OWNERS, Installation
+from uploads.keys import PREFIXES
+from uploads.models import Installation
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +31,7 @@ def follow(sentence: str) -> None:
     call_command(*command, stdout=StringIO(), stderr=StringIO())
 
 
-@pytest.mark.parametrize("prefix", [None, *OWNERS])
+@pytest.mark.parametrize("prefix", [None, *PREFIXES])
 def test_a_bucket_whose_marker_is_gone_is_paired_by_what_is_said(store, prefix):
     store.delete(["marker"])
     if prefix:

@@ -9,8 +9,9 @@ import io
 import uuid
 
 from uploads.errors import BucketMismatch
-from uploads.models import OWNERS, Installation
-from uploads.storage import MARKER_KEY, storage
+from uploads.keys import MARKER, PREFIXES
+from uploads.models import Installation
+from uploads.storage import storage
 
 NO_MARKER = "The bucket has no marker. `manage.py pair_bucket` writes one."
 NO_MARKER_IN_USE = (
@@ -30,7 +31,7 @@ def check_ours() -> None:
         raise BucketMismatch(NO_MARKER_IN_USE if has_uploads() else NO_MARKER)
     if as_id(found) is None:
         raise BucketMismatch(
-            f"The bucket's object `{MARKER_KEY}` holds no installation's id but {ascii(found)}:"
+            f"The bucket's object `{MARKER}` holds no installation's id but {ascii(found)}:"
             " nothing is removed. If the bucket is right, run `manage.py pair_bucket --take`."
         )
     if as_id(found) != ours:
@@ -53,7 +54,7 @@ def check_not_foreign() -> None:
 
 def read_marker() -> str | None:
     """What the marker says, an id or not; None where the bucket is there and holds no marker."""
-    body = storage().read(MARKER_KEY, 100)
+    body = storage().read(MARKER, 100)
     return None if body is None else body.decode(errors="replace").strip()
 
 
@@ -87,7 +88,7 @@ def pair(*, take: bool = False) -> uuid.UUID:
         row.marker = Installation.objects.get().marker or marker
     if take or (found is None and empty):
         body = io.BytesIO(str(row.marker).encode())
-        storage().put(MARKER_KEY, body, content_type="text/plain")
+        storage().put(MARKER, body, content_type="text/plain")
     check_ours()
     if take:
         row.removal_agreed = True
@@ -97,4 +98,4 @@ def pair(*, take: bool = False) -> uuid.UUID:
 
 def has_uploads() -> bool:
     """Whether the bucket holds any object under a prefix of ours."""
-    return any(next(storage().list(prefix), []) for prefix in OWNERS)
+    return any(next(storage().list(prefix), []) for prefix in PREFIXES)

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from uploads.bucket_trial import try_out
 from uploads.errors import StorageUnavailable
-from uploads.models import OWNERS
+from uploads.keys import PREFIXES
 from uploads.storage import S3
 from uploads.storage.rules import (
     Unknown,
@@ -102,7 +102,7 @@ def set_lifecycle(s3: S3) -> Iterator[str]:
             "Filter": {"Prefix": f"{prefix}/"},
             "Expiration": {"Days": days()},
         }
-        for prefix in OWNERS
+        for prefix in PREFIXES
     ]
     abort = {
         "ID": ABORT,
@@ -164,7 +164,7 @@ def find_lifecycle(s3: S3) -> Iterator[Finding]:
     """The backstop. Servers other than AWS drop abandoned parts themselves, MinIO after a day."""
     rules = [r for r in lifecycle_rules(s3) if r.get("Status") == "Enabled"]
     expiring = {prefix_of(r) for r in rules if "Expiration" in r}
-    for prefix in OWNERS:
+    for prefix in PREFIXES:
         if not {"", f"{prefix}/"} & expiring:
             yield Finding(f"No lifecycle rule expires {prefix}/: `manage.py setup_bucket` sets it.")
     if on_aws() and not any("AbortIncompleteMultipartUpload" in r for r in rules):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from uploads.errors import StorageUnavailable
+from uploads.keys import INCOMING, key_under
 from uploads.storage import S3, Ticket
 from uploads.storage.trial import delete_alone, read_unsigned, send_form
 
@@ -54,9 +55,9 @@ class Trial:
         self.keys: list[str] = []  # under which there may be something
         self.unfinished: set[str] = set()  # those that were begun in parts
 
-    def new_key(self, prefix: str = "incoming") -> str:
+    def new_key(self, prefix: str = INCOMING) -> str:
         """A key that nothing is stored under yet."""
-        self.keys.append(f"{prefix}/{uuid.uuid4()}")
+        self.keys.append(key_under(prefix, uuid.uuid4()))
         return self.keys[-1]
 
     def put(self) -> str:
@@ -127,7 +128,7 @@ class Trial:
 
     def list_objects(self) -> Iterator[str]:
         """As reconcile does."""
-        next(self.s3.list("incoming"), None)
+        next(self.s3.list(INCOMING), None)
         yield from ()
 
     def forms(self) -> Iterator[str]:

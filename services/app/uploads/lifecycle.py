@@ -36,6 +36,7 @@ from uploads.errors import (
     UploadError,
     UploadNotFound,
 )
+from uploads.keys import INCOMING, PREFIXES, id_in
 from uploads.models import Installation, Kind, Refusal, State, Upload
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 from uploads.storage import StoredObject, Ticket, storage
@@ -207,9 +208,8 @@ def queue_late_keys(upload: Upload) -> None:
 
 def awaits_bytes(key: str) -> bool:
     """Whether an upload is pending whose bytes arrive under the key."""
-    try:
-        upload_id = uuid.UUID(key.partition("/")[2])
-    except ValueError:
+    upload_id = id_in(key)
+    if upload_id is None:
         return False
     upload = Upload.objects.filter(id=upload_id, state=State.PENDING).first()
     return upload is not None and upload.incoming_key == key
@@ -611,23 +611,26 @@ QUEUED_AGAIN = """
 """
 # Which keys an upload may have, and what the deletion of each gives back to the total quota. Of a
 # rejected image they were queued when it was rejected.
+HOMES = ", ".join(
+    f"('{kind}', '{prefix}', '{home.counted or ''}')"
+    for prefix, home in PREFIXES.items()
+    for kind in home.owners
+)
 QUEUE_KEYS = f"""
     INSERT INTO uploads_purgekey AS queued
            (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
     SELECT prefix || '/' || gone.id,
-           CASE WHEN prefix = 'incoming' THEN gone.incoming_bytes
-                WHEN serves AND gone.state <> 'rejected' THEN gone.size_bytes ELSE 0 END,
-           CASE WHEN serves THEN gone.multipart_id ELSE '' END,
+           CASE WHEN counted = 'incoming_bytes' THEN gone.incoming_bytes
+                WHEN counted = 'size_bytes' AND gone.state <> 'rejected' THEN gone.size_bytes
+                ELSE 0 END,
+           CASE WHEN counted = 'size_bytes' THEN gone.multipart_id ELSE '' END,
            statement_timestamp(), 0,
-           CASE WHEN prefix = 'incoming' THEN gone.ticket_until END,
+           CASE WHEN prefix = '{INCOMING}' THEN gone.ticket_until END,
            gone.sender,
-           prefix = 'incoming' AND gone.state = 'pending' AND gone.ticket_until IS NOT NULL
+           prefix = '{INCOMING}' AND gone.state = 'pending' AND gone.ticket_until IS NOT NULL
       FROM gone
-      JOIN (VALUES ('file', 'files', true), ('file', 'incoming', false),
-                   ('image', 'images', true), ('image', 'incoming', false),
-                   ('image', 'thumbs', false)
-           ) AS home (kind, prefix, serves) USING (kind)
-     WHERE prefix <> 'incoming' OR gone.kind = 'image' OR gone.ticket_until IS NOT NULL
+      JOIN (VALUES {HOMES}) AS home (kind, prefix, counted) USING (kind)
+     WHERE prefix <> '{INCOMING}' OR gone.kind = 'image' OR gone.ticket_until IS NOT NULL
      ORDER BY 1
     {QUEUED_AGAIN}
 """  # noqa: S608  our own words

@@ -15,6 +15,8 @@ from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
+from uploads.keys import INCOMING, PREFIXES, SERVED, THUMBS, key_under
+
 # A moment: an expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
 Moment = datetime | Combinable
 
@@ -83,8 +85,9 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
         Expired ones count: until they are discarded, their objects are theirs.
         """
-        owners = (Q(kind=kind, state__in=states) for kind, states in OWNERS[prefix].items())
-        return self.filter(reduce(or_, owners))
+        owners = PREFIXES[prefix].owners
+        owning = (Q(kind=kind, state__in=states) for kind, states in owners.items())
+        return self.filter(reduce(or_, owning))
 
     def unsent(self) -> "UploadQuerySet":
         """Those that were announced: their bytes come by a ticket, if they come."""
@@ -202,28 +205,18 @@ class Upload(models.Model):
         """Where the bytes arrive: under `incoming/`, which nothing serves, but for a file whose
         bytes come through the app: no client holds an address of it."""
         if self.kind == Kind.IMAGE or self.ticket_until is not None:
-            return f"incoming/{self.id}"
+            return key_under(INCOMING, self.id)
         return self.served_key
 
     @property
     def served_key(self) -> str:
         """Where its link leads."""
-        return f"images/{self.id}" if self.kind == Kind.IMAGE else f"files/{self.id}"
+        return key_under(SERVED[self.kind], self.id)
 
     @property
     def thumbnail_key(self) -> str:
         """An image's small picture."""
-        return f"thumbs/{self.id}"
-
-
-# Who may own an object under each storage prefix. An object there whose row is none of these has
-# nobody who will delete it: reconcile does.
-OWNERS: dict[str, dict[Kind, list[State]]] = {
-    "files": {Kind.FILE: [State.PENDING, State.READY]},
-    "images": {Kind.IMAGE: [State.CHECKING, State.READY]},
-    "incoming": {Kind.IMAGE: [State.PENDING, State.CHECKING], Kind.FILE: [State.PENDING]},
-    "thumbs": {Kind.IMAGE: [State.CHECKING, State.READY]},
-}
+        return key_under(THUMBS, self.id)
 
 
 class Refusal(models.Model):

@@ -17,19 +17,13 @@ from django.db import connections, transaction
 
 from uploads import bucket
 from uploads.errors import BucketMismatch, StorageUnavailable
+from uploads.keys import PREFIXES, key_under, prefix_of
 from uploads.lifecycle import discard_uploads
-from uploads.models import State, Upload
+from uploads.models import Upload
 from uploads.storage import StoredObject, storage
 
 log = logging.getLogger(__name__)
 
-# The state in which a row's object under a prefix is known to be there.
-SETTLED = {
-    "files": State.READY,
-    "images": State.READY,
-    "incoming": State.CHECKING,
-    "thumbs": State.READY,
-}
 CHECKS_AT_ONCE = 8  # requests to storage
 PAGE_WAITS = 1.0  # seconds, for all checks of a page together
 REMEMBERED = 25.0  # seconds that a found object is not looked for again; then 5 s to notice
@@ -46,7 +40,7 @@ class Suspect:
     @property
     def key(self) -> str:
         """The key that was not seen."""
-        return f"{self.prefix}/{self.id}"
+        return key_under(self.prefix, self.id)
 
 
 def discard_vanished(suspects: list[Suspect]) -> int:
@@ -64,7 +58,7 @@ def discard_vanished(suspects: list[Suspect]) -> int:
             # In the state that owns the key: an image that turned ready has no incoming object.
             ids = Upload.objects.filter(
                 id__in=[suspect.id for suspect in gone if suspect.prefix == prefix],
-                state=SETTLED[prefix],
+                state=PREFIXES[prefix].proof,
             ).select_for_update()
             total += discard_uploads(ids=list(ids.values_list("id", flat=True)))
     for head in heads:
@@ -143,9 +137,9 @@ def page_check() -> PageCheck:
 
 def home_of(upload: Upload) -> Suspect | None:
     """Where the upload's object is in its state; None where it has none."""
-    for prefix in (upload.served_key, upload.incoming_key):
-        if SETTLED[prefix.partition("/")[0]] == upload.state:
-            return Suspect(upload.id, prefix.partition("/")[0])
+    for prefix in map(prefix_of, (upload.served_key, upload.incoming_key)):
+        if PREFIXES[prefix].proof == upload.state:
+            return Suspect(upload.id, prefix)
     return None
 
 

@@ -20,9 +20,9 @@ from django.db.models.functions import Greatest, Least, Now, Power
 
 from uploads import bucket, reports, turns
 from uploads.errors import StorageUnavailable, TooMuchToRemove
+from uploads.keys import INCOMING, PREFIXES, id_in, prefix_of
 from uploads.lifecycle import RETELL_AFTER, discard_uploads, queue_key, remove_leftovers
 from uploads.models import (
-    OWNERS,
     Installation,
     Moment,
     PurgeKey,
@@ -32,7 +32,7 @@ from uploads.models import (
     Upload,
     UploadQuerySet,
 )
-from uploads.presence import SETTLED, Suspect, discard_vanished
+from uploads.presence import Suspect, discard_vanished
 from uploads.reports import Report, reporting
 from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
 from uploads.turns import Turn, turn
@@ -372,23 +372,20 @@ def walk(
     in its range, so that both sides are walked once and neither is held in memory. A walk that
     took a rest goes on after the last key, and the last id, that were `seen`."""
     rows = Upload.objects.filter(
-        kind__in=OWNERS[prefix], state=SETTLED[prefix], created_at__lte=settled_before
+        kind__in=PREFIXES[prefix].owners,
+        state=PREFIXES[prefix].proof,
+        created_at__lte=settled_before,
     )
     for page in storage().list(prefix, after):
-        last = max((i for i in map(id_of, page) if i), default=seen)
+        last = max(ids_on(page), default=seen)
         yield page, rows.filter(id__gt=seen, id__lte=last)
         seen = max(seen, last)
     yield [], rows.filter(id__gt=seen)
 
 
-def id_of(stored: StoredObject) -> uuid.UUID | None:
-    """The upload whose object this would be, or None where no upload has such a key."""
-    name = stored.key.partition("/")[2]
-    try:
-        upload_id = uuid.UUID(name)
-    except ValueError:
-        return None
-    return upload_id if str(upload_id) == name else None
+def ids_on(page: list[StoredObject]) -> Iterator[uuid.UUID]:
+    """The uploads whose objects are on the page."""
+    return filter(None, (id_in(stored.key) for stored in page))
 
 
 def has_a_place_in_the_queue(key: str) -> bool:
@@ -401,11 +398,11 @@ def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime
     looked up after the listing: a row is written before its object, so an object that has none then
     has nobody."""
     old = [stored for stored in page if stored.modified_at <= settled_before]
-    ids = [i for i in map(id_of, old) if i]
+    ids = list(ids_on(old))
     owned = set(
         Upload.objects.with_object_under(prefix).filter(id__in=ids).values_list("id", flat=True)
     )
-    ownerless = [stored.key for stored in old if id_of(stored) not in owned]
+    ownerless = [stored.key for stored in old if id_in(stored.key) not in owned]
     may_be_queued = list(filter(has_a_place_in_the_queue, ownerless))
     queued = set(PurgeKey.objects.filter(key__in=may_be_queued).values_list("key", flat=True))
     return [key for key in ownerless if key not in queued]
@@ -415,7 +412,7 @@ def find_suspects(
     prefix: str, page: list[StoredObject], window: UploadQuerySet
 ) -> Iterator[Suspect]:
     """The rows of the window whose objects are not on the page."""
-    listed = {id_of(stored) for stored in page}
+    listed = set(ids_on(page))
     for upload_id in window.values_list("id", flat=True).iterator(chunk_size=BATCH):
         if upload_id not in listed:
             yield Suspect(upload_id, prefix)
@@ -432,7 +429,7 @@ def abort_forgotten_parts(settled_before: datetime, mine: Turn, report: Report) 
         ours = [
             parts
             for parts in page
-            if parts.begun_at <= settled_before and parts.key.partition("/")[0] in OWNERS
+            if parts.begun_at <= settled_before and prefix_of(parts.key) in PREFIXES
         ]
         named = set(
             Upload.objects.filter(
@@ -492,7 +489,7 @@ class Walk:
 
     def __init__(self) -> None:
         self.done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
-        self.prefixes = list(OWNERS)  # not listed to their end
+        self.prefixes = list(PREFIXES)  # not listed to their end
         self.after, self.seen = (
             "",
             FIRST_ID,
@@ -509,7 +506,7 @@ class Walk:
         for page, window in walk(prefix, rows_before, self.after, self.seen):
             self.done.objects += len(page)
             found = find_orphans(prefix, page, objects_before)
-            if prefix == "incoming":
+            if prefix == INCOMING:
                 self.strays.add(found)
             else:
                 self.served += len(page)
@@ -517,7 +514,7 @@ class Walk:
             self.suspects.add(find_suspects(prefix, page, window))
             if page:
                 self.after = page[-1].key
-                self.seen = max([self.seen, *filter(None, map(id_of, page))])
+                self.seen = max([self.seen, *ids_on(page)])
                 if mine.over():
                     return
         self.next_prefix()
@@ -590,7 +587,7 @@ class Walk:
     def restored(self, state: dict[str, Any]) -> "Walk":
         """This one, as far as that which took a rest."""
         self.done = Reconciled(**state["done"])
-        self.prefixes = [prefix for prefix in state["prefixes"] if prefix in OWNERS]
+        self.prefixes = [prefix for prefix in state["prefixes"] if prefix in PREFIXES]
         self.after, self.seen = state["after"], uuid.UUID(state["seen"])
         self.served = state["served"]
         self.strays = Candidates(*state["strays"])

@@ -14,7 +14,6 @@ from uploads.storage.disk import LocalDisk
 from uploads.storage.protocol import (
     ANY_PARTS,
     DELETE_MAX,
-    MARKER_KEY,
     PLAIN,
     Method,
     Storage,
@@ -26,7 +25,6 @@ from uploads.storage.s3 import S3
 __all__ = [
     "ANY_PARTS",
     "DELETE_MAX",
-    "MARKER_KEY",
     "PLAIN",
     "S3",
     "LocalDisk",

@@ -11,7 +11,6 @@ from urllib.parse import quote
 
 from django.utils.translation import gettext_lazy
 
-MARKER_KEY = "marker"  # its body is the installation's id; see uploads.bucket
 DELETE_MAX = 1000  # keys; what one DeleteObjects takes
 # A key as ours are. A listing may show any other: 1,024 bytes, control characters, what XML can't
 # carry: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
