@@ -46,6 +46,11 @@ def used(monkeypatch):
     return seconds
 
 
+# Of each pass the first column and row, and how far it is to the next ones.
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+         (0, 1, 1, 2)]  # fmt: skip
+
+
 def png(width, height, depth=8, kind=2, interlaced=False) -> bytes:
     """A black one, which takes next to no bytes."""
 
@@ -55,8 +60,13 @@ def png(width, height, depth=8, kind=2, interlaced=False) -> bytes:
         )
 
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
-    row = 1 + (width * samples * depth + 7) // 8
-    packer, packed, left = zlib.compressobj(9), b"", row * height
+    passes = ADAM7 if interlaced else [(0, 0, 1, 1)]
+    left = sum(
+        len(range(top, height, down)) * (1 + (columns * samples * depth + 7) // 8)
+        for x, top, across, down in passes
+        if (columns := len(range(x, width, across)))
+    )
+    packer, packed = zlib.compressobj(9), b""
     while left > 0:
         packed += packer.compress(bytes(min(left, 2**20)))
         left -= 2**20
@@ -175,7 +185,7 @@ def test_a_picture_takes_no_more_memory_than_it_may_or_is_refused_by_its_header(
     try:
         make(HEAVY[name])
     except ImageRejected as rejected:
-        assert "too many pixels" in str(rejected) or "damaged" in str(rejected)  # noqa: PT017
+        assert "too many pixels" in str(rejected)  # noqa: PT017
         assert sum(used) < 1
 
 
