@@ -888,27 +888,31 @@ def test_a_large_picture_is_made_alone_and_small_ones_together(tmp_path, monkeyp
 
 
 def test_small_pictures_do_not_overtake_a_large_one_that_waits(tmp_path, monkeypatch):
-    """Three make small ones without a pause, which never leave the room empty by themselves."""
+    """Each small one leaves when the next has come, so the room is never empty by itself."""
     monkeypatch.setattr(memory, "PICTURES", tmp_path / "pictures")
-    over, made = threading.Event(), []
+    over, changed, came = threading.Event(), threading.Condition(), []
 
     def make_small_ones():
         while not over.is_set():
-            with memory.room_for(memory.SMALL_BYTES, patience=60):
-                made.append(1)
-                over.wait(0.1)
+            with memory.room_for(memory.SMALL_BYTES, patience=60), changed:
+                came.append(1)
+                mine = len(came)
+                changed.notify_all()
+                changed.wait_for(lambda mine=mine: len(came) > mine or over.is_set(), timeout=0.5)
 
-    with ThreadPoolExecutor(3) as pool:
-        others = [pool.submit(make_small_ones) for _ in range(3)]
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(make_small_ones) for _ in range(2)]
         try:
-            for _ in range(5):
+            for _ in range(3):
+                before = len(came)
+                with changed:
+                    assert changed.wait_for(lambda before=before: len(came) > before + 5, 20)
                 with memory.room_for(memory.LARGE_BYTES, patience=5):
-                    before = len(made)
+                    before = len(came)
                     over.wait(0.1)
-                    assert len(made) == before
+                    assert len(came) == before
         finally:
             over.set()
-    assert made
     for other in others:
         other.result()
 
