@@ -9,7 +9,7 @@ from django.conf import settings
 import s3tasks  # noqa: F401  chooses the settings
 
 # Whose X-Forwarded-Proto, or SCRIPT_NAME, it believes: by default everybody's on this
-# machine. TRUSTED_PROXIES decides, and s3tasks.proxies.
+# machine. TRUSTED_PROXIES decides, and s3tasks.web.proxies.
 forwarded_allow_ips = ""
 
 logconfig_dict = settings.LOGGING

@@ -1,5 +1,4 @@
-"""Reads forms before the CSRF check does, which would read them whole and without a limit; and adds
-the slash that an address lacks."""
+"""Reads forms before the CSRF check does, which would read them whole and without a limit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +12,10 @@ from django.core.exceptions import (
 from django.http import (
     HttpRequest,
     HttpResponse,
-    HttpResponsePermanentRedirect,
     QueryDict,
     UnreadablePostError,
 )
 from django.http.multipartparser import MultiPartParserError
-from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import REASON_NO_CSRF_COOKIE, CsrfViewMiddleware, RejectRequest
 from django.urls import reverse
 from django.utils.datastructures import MultiValueDict
@@ -132,18 +129,3 @@ def read_form(request: HttpRequest) -> str:
 def kind_of(path: str) -> Kind | None:
     """Of which kind the files are that a form sent to the path may hold; None where it may not."""
     return {reverse("images"): Kind.IMAGE, reverse("files"): Kind.FILE}.get(path)
-
-
-class Redirect(HttpResponsePermanentRedirect):
-    """A redirect that nobody keeps, as no answer about the pages is kept."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self["Cache-Control"] = "no-store"
-
-
-class SlashMiddleware(CommonMiddleware):
-    """Django's own. A browser would keep its redirect for ever, also when another project answers
-    at the same port."""
-
-    response_redirect_class = Redirect

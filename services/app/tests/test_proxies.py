@@ -5,7 +5,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from s3tasks.proxies import without_port
+from s3tasks.web.proxies import without_port
 from served import Server
 from uploads.models import Upload
 from uploads.rate import source_of

@@ -223,7 +223,7 @@ def test_only_proxies_of_ours_decide_address_and_scheme(proxies, forwarded, secu
         f"""
 from django.http import HttpResponse
 from django.test import RequestFactory
-from s3tasks.proxies import TrustedProxiesMiddleware
+from s3tasks.web.proxies import TrustedProxiesMiddleware
 answer = TrustedProxiesMiddleware(
     lambda request: HttpResponse(f"{{request.is_secure()}} {{request.META['REMOTE_ADDR']}}")
 )

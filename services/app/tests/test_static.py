@@ -9,7 +9,7 @@ def test_a_module_names_the_other_by_its_content(settings, tmp_path):
     settings.STATIC_ROOT = tmp_path
     settings.STORAGES = {
         **settings.STORAGES,
-        "staticfiles": {"BACKEND": "s3tasks.static.StaticStorage"},
+        "staticfiles": {"BACKEND": "s3tasks.web.static.StaticStorage"},
     }
     call_command("collectstatic", interactive=False, verbosity=0)
     (page,) = (tmp_path / "pages").glob("page.????????????.js")

@@ -37,20 +37,20 @@ MIDDLEWARE = [
     # First of all: what the others say carries the request's id.
     "s3tasks.logs.RequestIdMiddleware",
     # The health check is answered before hosts and HTTPS are looked at.
-    "api.health.HealthMiddleware",
+    "s3tasks.web.health.HealthMiddleware",
     "s3tasks.web.request_time.RequestTimeMiddleware",
     # Before whatever asks for the visitor's address or scheme.
-    "s3tasks.proxies.TrustedProxiesMiddleware",
+    "s3tasks.web.proxies.TrustedProxiesMiddleware",
     # Outermost but for that: whatever refuses a program, it answers in the program's language.
     "api.problems.ProgramsMiddleware",
-    "s3tasks.headers.HeadersMiddleware",
+    "s3tasks.web.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "pages.refusals.RefusalMiddleware",
-    "pages.middleware.SlashMiddleware",
+    "s3tasks.web.slash.SlashMiddleware",
     # Before CSRF, whose check reads the whole body.
     "pages.middleware.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -37,5 +37,5 @@ logging.captureWarnings(True)  # a warning is a line, too
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "s3tasks.static.StaticStorage"},
+    "staticfiles": {"BACKEND": "s3tasks.web.static.StaticStorage"},
 }

@@ -27,7 +27,7 @@ DESCRIPTORS = 4096  # a file or two a connection, of which gunicorn admits 1,000
 TURN = 0.5  # seconds between two looks at who waits
 
 HEALTHZ = re.compile(rb"(GET|HEAD) /healthz(?:\?[^ \r\n]*)? HTTP/1\.([01])\r\n")
-# Written here as it must come when nothing else does; otherwise as api.health's.
+# Written here as it must come when nothing else does; otherwise as s3tasks.web.health's.
 OK = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
     b"Cache-Control: no-store\r\nConnection: %s\r\n\r\n%s"
@@ -299,10 +299,10 @@ def silence() -> float:
 
 
 def source_of(conn: Connection) -> str:
-    """Whose line it is, as `s3tasks.proxies` tells it."""
+    """Whose line it is, as `s3tasks.web.proxies` tells it."""
     from django.conf import settings
 
-    from s3tasks.proxies import without_port
+    from s3tasks.web.proxies import without_port
     from uploads import rate
 
     address = conn.client[0] if isinstance(conn.client, tuple) else ""
