@@ -6,7 +6,7 @@ export COMPOSE VENV
 PATH := $(abspath $(VENV))/bin:$(PATH)
 export PATH
 # Another project's Python must not stand in for ours, and sentences are UTF-8 wherever they go.
-unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP DJANGO_SETTINGS_MODULE
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PYTHONSTARTUP DJANGO_SETTINGS_MODULE
 export PYTHONUTF8 := 1
 
 MAKEFLAGS += --no-print-directory
@@ -16,28 +16,28 @@ MAKEFLAGS += --no-print-directory
 ##@ Run
 
 up: .env ## Build and start the stack, and print its addresses [containers; no engine: local]
-	@python3 local/up.py; code=$$?; [ $$code -eq 3 ] || exit $$code; exec $(MAKE_COMMAND) local
+	@python3 -m ops.up; code=$$?; [ $$code -eq 3 ] || exit $$code; exec $(MAKE_COMMAND) local
 
 down: .env ## Stop the stack and keep its data [containers]
-	@exec python3 local/compose.py down
+	@exec python3 -m ops.compose down
 
 logs: .env ## Follow what the processes say; ARGS=worker for one [containers]
-	@exec python3 local/compose.py logs --follow --tail 100 $(ARGS)
+	@exec python3 -m ops.compose logs --follow --tail 100 $(ARGS)
 
 local: .env .venv ## Run the stack without containers, until Ctrl-C [local]
-	@exec $(VENV)/bin/python local/run.py
+	@exec $(VENV)/bin/python -m local.run
 
 dyno: .env ## Run it under Heroku's rules and say whether it would; KEEP=1 to look around [containers]
-	@exec python3 local/dyno.py
+	@exec python3 -m ops.dyno
 
 prod: .env.production ## Run it for the world, on one server; ARGS="--scale web=3", or any Compose command [containers]
-	@exec python3 local/prod.py $(ARGS)
+	@exec python3 -m ops.prod $(ARGS)
 
 deploy: .env.production ## Put it on Heroku: APP=name, with FLOWER_APP=name Flower; DRY_RUN=1 only prints [neither]
-	@exec python3 local/deploy.py
+	@exec python3 -m ops.deploy
 
 manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
-	@exec local/manage.sh $(ARGS)
+	@exec ops/manage.sh $(ARGS)
 
 ##@ Change
 
@@ -45,28 +45,28 @@ test: .venv ## Run the tests; ARGS="-k expire" for some [both]
 	$(VENV)/bin/pytest --numprocesses logical --dist loadgroup $(ARGS)
 
 lint: .venv ## Run every check of the code [neither]
-	@local/lint.sh
+	@ops/lint.sh
 
 lock: .venv ## Write the requirements' lock files; ARGS=--upgrade for newer packages [neither]
-	@local/lock.sh $(ARGS)
+	@ops/lock.sh $(ARGS)
 
 ##@ This machine
 
 doctor: .env ## Say what is in the way of `make up`, and what connections it takes [containers]
-	@python3 local/doctor.py
+	@python3 -m ops.doctor
 
 clean: .env ## Remove the data of both ways of running, and say what [both]
-	@local/clean.sh
+	@ops/clean.sh
 
 .env: ## Make .env with fresh secrets, or add what an older one lacks [both]
 	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 1; }
-	@python3 local/envfile.py $@
+	@python3 -m ops.envfile $@
 
 .env.production: ## The same for production, whose S3 and host name you fill in [neither]
-	@python3 local/envfile.py $@
+	@python3 -m ops.envfile $@
 
 .venv: ## Install what runs and checks the project, when it changed [local]
-	@local/venv.sh
+	@ops/venv.sh
 
 help:
 	@awk 'BEGIN { FS = ":.*## " } \

@@ -1,9 +1,9 @@
 """The stack without containers.
 
-    .venv/bin/python local/run.py              run it, until Ctrl-C
-    .venv/bin/python local/run.py COMMAND …    run a command in services/app with database and
+    .venv/bin/python -m local.run               run it, until Ctrl-C
+    .venv/bin/python -m local.run COMMAND …    run a command in services/app with database and
                                                Redis: the running stack's, else started for it
-    .venv/bin/python local/run.py --stopped    end with 0 where nothing of it runs
+    .venv/bin/python -m local.run --stopped    end with 0 where nothing of it runs
 
 Data under `.local/`: Postgres, the uploads, and run.json, which says where the running servers are.
 """
@@ -29,11 +29,11 @@ import psutil
 from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
-import envfile
-from addresses import addresses
-from doctor import port_problem
-from servers import POSTGRES_BIN, ROOT, Postgres, ServerError, Valkey
-from shell import clear, kept
+from local.servers import POSTGRES_BIN, ROOT, Postgres, ServerError, Valkey
+from ops import envfile
+from ops.addresses import addresses
+from ops.doctor import port_problem
+from ops.shell import clear, kept
 
 LOCAL = ROOT / ".local"
 RUN = LOCAL / "run.json"

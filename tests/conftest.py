@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
-import shell
 from browser import Person, chromium_path
+from ops import shell
 from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
 FOLDER = Path(__file__).parent

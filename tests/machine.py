@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import envfile
-from doctor import free_ports
+from ops import envfile
+from ops.doctor import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 INFO = {"ServerVersion": "28.0.1", "MemTotal": 8 * 1024**3, "DockerRootDir": "/"}
@@ -23,7 +23,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.tree, self.programs = folder / "tree", folder / "programs"
         requirements = "services/app/requirements/development.txt"
-        for name in ("Makefile", ".env.var", "docker-compose.yml", "local", requirements):
+        for name in ("Makefile", ".env.var", "docker-compose.yml", "local", "ops", requirements):
             target = self.tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2

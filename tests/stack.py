@@ -17,10 +17,10 @@ import requests
 from botocore.config import Config
 from decouple import RepositoryEnv
 
-from doctor import free_ports
-from smoke import wait_for
+from ops.doctor import free_ports
+from ops.smoke import wait_for
+from ops.visitor import links_in, pictures_in, token_in
 from uploads.keys import MARKER
-from visitor import links_in, pictures_in, token_in
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "s3tasks"

@@ -16,12 +16,10 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-import deploy
-import envfile
-import production
+from ops import deploy, envfile, production
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = "Makefile .env.var .gitignore heroku.yml local services/flower services/app/Dockerfile"
+FILES = "Makefile .env.var .gitignore heroku.yml ops services/flower services/app/Dockerfile"
 LOCK = "services/app/requirements/development.txt"
 TOOLS = "awk bash cat cmp cp dirname env git make rm sh uname"
 STAND_IN = ROOT / "tests" / "heroku_cli.py"
@@ -721,7 +719,7 @@ def test_the_stand_in_refuses_what_the_cli_does_not_document(
 
 
 def test_a_flag_that_the_cli_does_not_have_stops_a_deployment(place: Place) -> None:
-    script = place.tree / "local" / "deploy.py"
+    script = place.tree / "ops" / "deploy.py"
     script.write_text(script.read_text().replace("--no-remote", "--no-git-remote"))
     place.commit()
 

@@ -16,8 +16,9 @@ from hashlib import sha256
 
 import pytest
 
-from budget import PLAN
-from load import Load, Sent
+from ops.budget import PLAN
+from ops.load import Load, Sent
+from ops.visitor import PAGES, TRUSTING, Connections, Visitor
 from photos import photo
 from stack import (
     Stack,
@@ -27,7 +28,6 @@ from stack import (
     why_no_engine,
     without_decouple_files,
 )
-from visitor import PAGES, TRUSTING, Connections, Visitor
 
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
 SIGTERMS = 50

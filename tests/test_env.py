@@ -15,7 +15,7 @@ import pytest
 from decouple import RepositoryEnv
 from honcho import environ
 
-import envfile
+from ops import envfile
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = (ROOT / ".env.var").read_text()
@@ -152,14 +152,14 @@ def uncommented(text: str) -> str:
 def names_read() -> set[str]:
     """Every variable that settings, compose files, Makefile and scripts read."""
     found: set[str] = set()
-    for text in texts("services/**/*.py", "local/*.py"):
+    for text in texts("services/**/*.py", "local/*.py", "ops/*.py"):
         for pattern in (CALL, ENVIRON, CONTAINED):
             found.update(re.findall(pattern, text))
-    for text in texts("local/*.py"):  # `ports["WEB_PORT"]`, and PORTS, which names all four
+    for text in texts("ops/*.py"):  # `ports["WEB_PORT"]`, and PORTS, which names all four
         found.update(set(re.findall(r"['\"]([A-Z][A-Z0-9_]+)['\"]", text)) & set(NAMES))
     for text in texts("docker-compose*.yml", "compose/*.yml", "services/caddy/Caddyfile"):
         found.update(re.findall(r"(?<!\$)[${]{2}([A-Z][A-Z0-9_]+)", uncommented(text)))
-    for text in texts("services/*/bin/*", "compose/*.sh", "local/*.sh", ".ci/run"):
+    for text in texts("services/*/bin/*", "compose/*.sh", "ops/*.sh", ".ci/run"):
         code = uncommented(text)
         local = set(re.findall(r"(?:^|[\s;])(?:export )?([A-Z][A-Z0-9_]+)=", code))
         read = set(re.findall(r"\$\{?#?([A-Z][A-Z0-9_]+)", code))

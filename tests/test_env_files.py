@@ -12,14 +12,10 @@ from typing import NoReturn
 import pytest
 from decouple import RepositoryEnv
 
-import budget
-import deploy
-import doctor
-import envfile
-import prod as prod_verb
-import production
-import run
+from local import run
 from machine import INFO, Machine, prod
+from ops import budget, deploy, doctor, envfile, production
+from ops import prod as prod_verb
 from test_env import compose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -365,7 +361,7 @@ def test_a_checkout_on_windows_has_the_line_ends_of_linux(tmp_path: Path) -> Non
 
     source = tmp_path / "source"
     source.mkdir()
-    for name in (".gitattributes", ".env.var", "Makefile", "compose/postgres.sh", "local/clean.sh"):
+    for name in (".gitattributes", ".env.var", "Makefile", "compose/postgres.sh", "ops/clean.sh"):
         (source / name).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / name, source / name)
     git("init", "--quiet", folder=source)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import envfile
 from machine import INFO, OUTSIDE, PROD, Machine, prod, ps, services
+from ops import envfile
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,13 +52,12 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
     assert not (machine.tree / "calls").exists()
 
 
-# What `make local` needs has the venv already.
-BEFORE_THE_VENV = {file.stem for file in (ROOT / "local").glob("*.py")} - {"run", "servers"}
+BEFORE_THE_VENV = sorted((ROOT / "ops").glob("[!_]*.py"))
 
 
-@pytest.mark.parametrize("name", sorted(BEFORE_THE_VENV))
-def test_what_runs_before_the_venv_is_python_3_8(name: str) -> None:
-    source = (ROOT / "local" / f"{name}.py").read_text()
+@pytest.mark.parametrize("file", BEFORE_THE_VENV, ids=lambda file: file.stem)
+def test_what_runs_before_the_venv_is_python_3_8(file: Path) -> None:
+    source = file.read_text()
 
     ast.parse(source, feature_version=(3, 8))
     assert "from __future__ import annotations" in source  # `str | None` is not evaluated
@@ -106,7 +105,7 @@ def test_doctor_and_up_say_that_no_engine_answers(
     code, text = machine.make("up")
     assert code == 0
     assert f"up: no container engine ({said}): `make local` instead" in text
-    assert text.endswith("python local/run.py\n")
+    assert text.endswith("python -m local.run\n")
 
 
 @pytest.mark.parametrize(
@@ -474,4 +473,4 @@ def test_manage_uses_the_local_database_otherwise(machine: Machine) -> None:
 
     text = machine.make("manage", "ARGS=migrate")[1]
 
-    assert "python local/run.py python manage.py migrate" in text
+    assert "python -m local.run python manage.py migrate" in text

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from ops.visitor import Visitor, multipart
 from photos import photo
 from stack import ROOT, wait_for
-from visitor import Visitor, multipart
 
 PICTURES = ROOT / "services" / "app" / "tests" / "pictures"
 DAMAGED, WIDE = "poison-min.avif", "w_1000000x20_8_2.png"

@@ -18,9 +18,9 @@ import pytest
 import requests
 from decouple import RepositoryEnv
 
+from ops.smoke import Visitor as Form
+from ops.smoke import smoke
 from photos import photo
-from smoke import Visitor as Form
-from smoke import smoke
 from stack import (
     Stack,
     Visitor,

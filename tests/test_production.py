@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import envfile
-import production
+from ops import envfile, production
 
 GOOD = {
     "SETTINGS_MODULE_PATH": "s3tasks.settings.production",

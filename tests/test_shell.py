@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import envfile
 from machine import PROD, Machine, prod, ps, services
+from ops import envfile
 
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = {
@@ -50,6 +50,7 @@ LIBRARIES = {
     "PGSERVICE": "foreign",
     "PGOPTIONS": "--foreign",
     "PYTHONPATH": "/foreign",
+    "PYTHONSAFEPATH": "1",
     "PYTHONSTARTUP": "/foreign.py",
     "DYNO": "foreign",
 }
@@ -124,7 +125,7 @@ def test_no_verb_runs_in_the_project_of_another(
 
     assert [call for call in machine.calls() if "compose" in call] == []
     assert re.search(rf"(?m)^COMPOSE_PROJECT_NAME={re.escape(name)}(:| is )", text)
-    assert "local/run.py" not in text
+    assert "local.run" not in text
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "clean", "prod", "dyno"])
@@ -236,7 +237,7 @@ def test_dockers_configuration_may_be_anything(machine: Machine, text: str) -> N
 def test_a_process_of_the_local_run_knows_nothing_of_the_shells(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import run
+    from local import run
 
     for name, value in {**FOREIGN, **LIBRARIES}.items():
         monkeypatch.setenv(name, value)

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Where several processes run the tests, each has its own, and the one that hands out the tests
     has none.
     """
-    import shell
+    from ops import shell
 
     shell.clear()
     if config.getoption("dist") != "no" and not hasattr(config, "workerinput"):
@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from moto.server import ThreadedMotoServer
 
     import s3_server
-    import servers
+    from local import servers
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="s3tasks-test-"))

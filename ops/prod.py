@@ -1,7 +1,7 @@
 """`make prod`: check, build, release, start, wait, and say where everything is.
 
-    python3 local/prod.py [--scale web=3 --scale worker=4]
-    python3 local/prod.py logs --follow worker
+    python3 -m ops.prod [--scale web=3 --scale worker=4]
+    python3 -m ops.prod logs --follow worker
 
 Options go to `docker compose up`; a word is a Compose command of its own, on this project. All
 values are those of `.env.production`: neither `.env` nor the shell decides anything. Safe to run
@@ -19,12 +19,8 @@ import sys
 import time
 from typing import Any, NoReturn
 
-import doctor
-import envfile
-import production
-import shell
-import up
-from addresses import table
+from ops import doctor, envfile, production, shell, up
+from ops.addresses import table
 
 ENV = doctor.ROOT / ".env.production"
 FILES = ("docker-compose.yml", "docker-compose.prod.yml")

@@ -1,6 +1,6 @@
 """A Compose command on the project of `make up`, where nothing of the shell's decides anything.
 
-    python3 local/compose.py down
+    python3 -m ops.compose down
 
 Without a command it only looks whether there is such a project. Python 3.8 and its standard
 library.
@@ -11,9 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-import doctor
-import envfile
-import shell
+from ops import doctor, envfile, shell
 
 LOOKS = ("ps", "logs")  # and changes nothing, whoever's it is
 

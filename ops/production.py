@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import envfile
+from ops import envfile
 
 FILE = ".env.production"
 SECRET_KEY_LENGTH = 50  # as Django's own check asks for

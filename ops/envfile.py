@@ -1,6 +1,6 @@
 """`.env` and `.env.production`: read them, make them, complete them.
 
-    python3 local/envfile.py .env
+    python3 -m ops.envfile .env
 
 makes `.env` from `.env.var` with fresh secrets; to an older one it adds what is missing, names it,
 and changes nothing else. A file named `.env.production` gets production's values. Python 3.8 and

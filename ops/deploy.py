@@ -1,6 +1,6 @@
 """`make deploy`: the app on Heroku, the first time and each time after; with FLOWER_APP Flower too.
 
-    APP=drop FLOWER_APP=drop-flower python3 local/deploy.py
+    APP=drop FLOWER_APP=drop-flower python3 -m ops.deploy
 
 What is there already stays; what is missing is made. Each command is printed before it runs,
 without secrets. DRY_RUN=1 only prints: what a first deployment would run. Python 3.8 and its
@@ -19,9 +19,7 @@ import sys
 import time
 from typing import Any, NoReturn
 
-import doctor
-import envfile
-import production
+from ops import doctor, envfile, production
 
 ROOT = doctor.ROOT
 DRY_RUN = bool(os.environ.get("DRY_RUN"))
@@ -270,7 +268,7 @@ def set_up_bucket(variables: dict[str, str]) -> None:
     # The shell's, where it is another project's, would win.
     django = {"DJANGO_SETTINGS_MODULE": variables["SETTINGS_MODULE_PATH"]}
     python = os.path.join(os.environ.get("VENV") or ".venv", "bin", "python")
-    run(["local/venv.sh"])
+    run(["ops/venv.sh"])
     run(
         [python, "services/app/manage.py", "setup_bucket"],
         env={**shell, **blank, **variables, **unused, **django, **keys},

@@ -15,10 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import doctor
-import envfile
-import shell
-from addresses import addresses
+from ops import doctor, envfile, shell
+from ops.addresses import addresses
 
 NO_ENGINE = 3
 WAIT_SECONDS = 300

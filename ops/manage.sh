@@ -5,7 +5,7 @@ set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 [ $# -gt 0 ] || set -- help
-compose=(python3 local/compose.py)
+compose=(python3 -m ops.compose)
 "${compose[@]}"
 stack_runs() { [ -n "$("${compose[@]}" ps --quiet --status running web 2>/dev/null)" ]; }
 
@@ -29,5 +29,5 @@ dbshell) # the database's own client, which the app's image has no use for
   fi
   ;;
 esac
-local/venv.sh
-exec "${VENV:-.venv}/bin/python" local/run.py python manage.py "$@"
+ops/venv.sh
+exec "${VENV:-.venv}/bin/python" -m local.run python manage.py "$@"

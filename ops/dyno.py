@@ -1,6 +1,6 @@
 """`make dyno`: the app under a dyno's rules: smoke flow, a minute of uploads, shutdown, verdict.
 
-    python3 local/dyno.py
+    python3 -m ops.dyno
 
 A Compose project of its own, beside whatever runs; removed at the end, unless KEEP=1. Ends with 0
 where all went well. Python 3.8 and its standard library.
@@ -20,15 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any, NoReturn
 
-import doctor
-import envfile
-import shell
-import up
-import usage
-from budget import PLAN
-from load import THREADS, Load
-from smoke import smoke, wait_for
-from visitor import Connections, Failed, Visitor
+from ops import doctor, envfile, shell, up, usage
+from ops.budget import PLAN
+from ops.load import THREADS, Load
+from ops.smoke import smoke, wait_for
+from ops.visitor import Connections, Failed, Visitor
 
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL

@@ -9,7 +9,7 @@ import os
 import subprocess
 from threading import Thread
 
-import doctor
+from ops import doctor
 
 EVERY = "0.05"  # seconds
 # Before they ran out, and for the superuser's, which the app's role may not take on Heroku.

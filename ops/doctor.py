@@ -2,7 +2,7 @@
 
 It also says how many connections the processes take, and what Heroku's small plans admit.
 
-    COMPOSE="docker compose" python3 local/doctor.py
+    COMPOSE="docker compose" python3 -m ops.doctor
 
 Ends with 0 where nothing is in the way (also without an engine: `make up` then does `make local`),
 else with 1. Python 3.8 and its standard library: it runs before anything is installed.
@@ -23,9 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import budget
-import envfile
-import shell
+from ops import budget, envfile, shell
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = shlex.split(os.environ.get("COMPOSE") or "docker compose")

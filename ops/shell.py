@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-import envfile
+from ops import envfile
 
 PROJECT = "s3tasks"
 # Projects of their own, beside the one of `make up`: what follows its name.

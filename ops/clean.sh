@@ -3,7 +3,7 @@
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
-compose=(python3 local/compose.py)
+compose=(python3 -m ops.compose)
 "${compose[@]}"
 python=${VENV:-.venv}/bin/python
 
@@ -17,7 +17,7 @@ while IFS= read -r folder; do
 done <<<"$folders"
 
 # Refuses while a local run uses its folder; without a venv nothing can run.
-[ ! -d .local ] || [ ! -x "$python" ] || "$python" local/run.py --stopped
+[ ! -d .local ] || [ ! -x "$python" ] || "$python" -m local.run --stopped
 
 if "${compose[@]}" ps --quiet >/dev/null 2>&1; then
   echo "clean: the stack's containers and volumes"

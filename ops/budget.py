@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 
-import envfile
+from ops import envfile
 
 PLAN = 20  # of either, on Heroku's small plans
 VARIABLES = (

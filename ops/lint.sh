@@ -43,8 +43,8 @@ check deploy python services/app/manage.py check --deploy --fail-level WARNING
 
 if ${COMPOSE:-docker compose} version >/dev/null 2>&1; then # the client is enough
   cp -R docker-compose*.yml compose "$scratch"
-  python local/envfile.py "$scratch/.env" >/dev/null
-  python local/envfile.py "$scratch/.env.production" >/dev/null
+  python -m ops.envfile "$scratch/.env" >/dev/null
+  python -m ops.envfile "$scratch/.env.production" >/dev/null
   check compose compose -f docker-compose.yml
   check production production ""
   check production production minio
