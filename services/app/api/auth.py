@@ -1,9 +1,7 @@
 """Whose uploads a program is about: the visitor's by their cookie, or an owner's by their token."""
 
 import uuid
-from datetime import timedelta
 
-from django.conf import settings
 from django.core import signing
 from django.http import HttpRequest
 from ninja.errors import AuthenticationError, HttpError
@@ -11,7 +9,7 @@ from ninja.security import APIKeyCookie, HttpBearer
 from ninja.utils import check_csrf
 
 from api.problems import SENTENCES
-from s3tasks import visitor
+from s3tasks.web import visitor_cookie
 
 SALT = "api.owner_token"
 
@@ -36,9 +34,8 @@ class OwnerToken(HttpBearer):
 
     def authenticate(self, request: HttpRequest, token: str) -> uuid.UUID | None:
         """Who the token was made for; None where we did not make it, or too long ago."""
-        life = timedelta(seconds=settings.UPLOAD_TTL_MAX) + visitor.SPARE
         try:
-            return uuid.UUID(signing.loads(token, salt=SALT, max_age=life))
+            return uuid.UUID(signing.loads(token, salt=SALT, max_age=visitor_cookie.max_age()))
         except signing.BadSignature:
             return None
 
@@ -47,14 +44,14 @@ class VisitorCookie(APIKeyCookie):
     """The visitor's cookie, which browsers send by themselves: what changes something needs the
     CSRF token as well."""
 
-    param_name = visitor.COOKIE
+    param_name = visitor_cookie.COOKIE
     openapi_description = (
         "The cookie that the pages set, over HTTPS under the name `__Host-visitor`; with"
         " X-CSRFToken where not GET."
     )
 
     def __call__(self, request: HttpRequest) -> uuid.UUID | None:
-        who = visitor.known(request)
+        who = visitor_cookie.known(request)
         if who and check_csrf(request):
             raise HttpError(403, str(SENTENCES[403]))
         return who

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from s3tasks.body import body_of
-from s3tasks.heads import fault_of_encoding, fault_of_range
+from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads.errors import UploadError
 
 PROBLEM = "application/problem+json"

@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from api.problems import TEXT, line, line_of
 from s3tasks.body import Body, body_of
-from s3tasks.heads import fault_of_range
+from s3tasks.web.request_head import fault_of_range
 from uploads import deadline, lifecycle
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion

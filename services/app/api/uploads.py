@@ -9,7 +9,7 @@ from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
-from s3tasks import visitor
+from s3tasks.web import visitor_cookie
 from uploads import lifecycle, quotas
 from uploads.errors import UploadNotFound
 from uploads.links import pictures
@@ -52,8 +52,8 @@ def begin_upload(
         ttl=claim.ttl,
         address=source_of(address),
     )
-    if visitor.known(request) == request.auth:  # so that the cookie outlives the upload
-        visitor.remember(request, response, request.auth)
+    if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the upload
+        visitor_cookie.remember(request, response, request.auth)
     return Status(
         201,
         {

@@ -8,7 +8,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views import View
 
 from pages import errors
-from s3tasks import visitor
+from s3tasks.web import visitor_cookie
 from uploads import quotas
 from uploads.errors import UploadError
 
@@ -42,8 +42,8 @@ class VisitorView(PageView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """The answer, with the visitor's cookie."""
-        who = visitor.recognise(request)
+        who = visitor_cookie.recognise(request)
         self.owner = quotas.owner_for(who)
         response = super().dispatch(request, *args, **kwargs)
-        visitor.remember(request, response, who)
+        visitor_cookie.remember(request, response, who)
         return response

@@ -10,7 +10,7 @@ import multipart
 from api.local_storage import asked_range
 from gateway import send
 from multipart import nothing_is_left
-from s3tasks.heads import is_utf8
+from s3tasks.web.request_head import is_utf8
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db

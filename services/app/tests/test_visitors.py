@@ -7,7 +7,7 @@ from django.core import signing
 from django.test import Client
 
 from multipart import post
-from s3tasks import visitor
+from s3tasks.web import visitor_cookie
 from samples import picture
 from uploads.models import Upload
 
@@ -87,7 +87,7 @@ class TestSharedBoard:
 
 class TestCookie:
     def test_it_is_out_of_reach_for_scripts_and_other_sites(self, client):
-        cookie = client.get("/").cookies[visitor.COOKIE]
+        cookie = client.get("/").cookies[visitor_cookie.COOKIE]
         assert cookie["httponly"]
         assert cookie["samesite"] == "Lax"
         assert not cookie["secure"]
@@ -100,30 +100,32 @@ class TestCookie:
         assert cookie["httponly"]
 
     def test_it_outlives_every_upload_and_each_answer_renews_it(self, client, settings):
-        first = client.get("/").cookies[visitor.COOKIE]
-        again = client.get("/files/").cookies[visitor.COOKIE]
+        first = client.get("/").cookies[visitor_cookie.COOKIE]
+        again = client.get("/files/").cookies[visitor_cookie.COOKIE]
         assert first.value.split(":")[0] == again.value.split(":")[0]
         assert again["max-age"] > settings.UPLOAD_TTL_MAX
 
     def test_each_visitor_has_another(self):
-        values = {Client().get("/").cookies[visitor.COOKIE].value for _ in range(3)}
+        values = {Client().get("/").cookies[visitor_cookie.COOKIE].value for _ in range(3)}
         assert len(values) == 3
 
     @pytest.mark.parametrize("forge", ["{id}", "{id}:1:x", "{id}:{rest}x", "", "é", "x" * 5000])
     def test_a_forged_one_makes_a_new_visitor(self, owner, forge):
-        upload_id, _, rest = owner.cookies[visitor.COOKIE].value.partition(":")
+        upload_id, _, rest = owner.cookies[visitor_cookie.COOKIE].value.partition(":")
         forger = Client()
-        forger.cookies[visitor.COOKIE] = forge.format(id=upload_id, rest=rest)
+        forger.cookies[visitor_cookie.COOKIE] = forge.format(id=upload_id, rest=rest)
         response = forger.get("/files/")
         assert response.status_code == 200
         assert "secret" not in response.content.decode()
-        assert response.cookies[visitor.COOKIE].value.split(":")[0] != upload_id
+        assert response.cookies[visitor_cookie.COOKIE].value.split(":")[0] != upload_id
 
     def test_another_cookie_of_ours_is_no_visitor(self, owner):
         """A value that was signed for something else does not pass."""
-        upload_id = owner.cookies[visitor.COOKIE].value.partition(":")[0]
+        upload_id = owner.cookies[visitor_cookie.COOKIE].value.partition(":")[0]
         forger = Client()
-        forger.cookies[visitor.COOKIE] = signing.get_cookie_signer(salt="other").sign(upload_id)
+        forger.cookies[visitor_cookie.COOKIE] = signing.get_cookie_signer(salt="other").sign(
+            upload_id
+        )
         assert "secret" not in forger.get("/files/").content.decode()
 
 
@@ -132,7 +134,7 @@ class TestAge:
 
     @pytest.fixture
     def life(self):
-        return visitor.life()
+        return visitor_cookie.max_age()
 
     def later(self, monkeypatch, seconds):
         now = time.time() + seconds
@@ -156,7 +158,7 @@ class TestAge:
 
     def test_the_age_follows_how_long_uploads_live(self, settings, life):
         settings.UPLOAD_TTL_MAX += 100
-        assert visitor.life() == life + 100 > settings.UPLOAD_TTL_MAX
+        assert visitor_cookie.max_age() == life + 100 > settings.UPLOAD_TTL_MAX
 
 
 class TestEarlierName:

@@ -22,7 +22,7 @@ def known(request: HttpRequest) -> uuid.UUID | None:
     each name has a signature of its own, and nobody gets a new one of that.
     """
     for name in [SECURE_COOKIE, COOKIE] if request.is_secure() else [COOKIE]:
-        signed = request.get_signed_cookie(name, default=None, salt=name, max_age=life())
+        signed = request.get_signed_cookie(name, default=None, salt=name, max_age=max_age())
         if signed:
             return uuid.UUID(signed)
     return None
@@ -40,7 +40,7 @@ def remember(request: HttpRequest, response: HttpResponseBase, visitor: uuid.UUI
         name,
         str(visitor),
         salt=name,
-        max_age=life(),
+        max_age=max_age(),
         secure=request.is_secure(),
         httponly=True,
         samesite="Lax",
@@ -49,6 +49,6 @@ def remember(request: HttpRequest, response: HttpResponseBase, visitor: uuid.UUI
         response.delete_cookie(COOKIE, samesite="Lax")
 
 
-def life() -> int:
+def max_age() -> int:
     """How many seconds a cookie is good for."""
     return settings.UPLOAD_TTL_MAX + int(SPARE.total_seconds())
