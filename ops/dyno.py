@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from typing import Any, NoReturn
 
+from client.load import THREADS, Load
+from client.smoke import smoke, wait_for
+from client.visitor import Connections, Failed, Visitor
 from ops import doctor, envfile, shell, up, usage
 from ops.budget import PLAN
-from ops.load import THREADS, Load
-from ops.smoke import smoke, wait_for
-from ops.visitor import Connections, Failed, Visitor
 
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL

@@ -22,8 +22,9 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.tree, self.programs = folder / "tree", folder / "programs"
+        folders = ("client", "local", "ops")
         requirements = "services/app/requirements/development.txt"
-        for name in ("Makefile", ".env.var", "docker-compose.yml", "local", "ops", requirements):
+        for name in ("Makefile", ".env.var", "docker-compose.yml", *folders, requirements):
             target = self.tree / name
             target.parent.mkdir(parents=True, exist_ok=True)
             copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2

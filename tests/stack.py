@@ -17,9 +17,9 @@ import requests
 from botocore.config import Config
 from decouple import RepositoryEnv
 
+from client.smoke import wait_for
+from client.visitor import links_in, pictures_in, token_in
 from ops.doctor import free_ports
-from ops.smoke import wait_for
-from ops.visitor import links_in, pictures_in, token_in
 from uploads.keys import MARKER
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,9 +16,9 @@ from hashlib import sha256
 
 import pytest
 
+from client.load import Load, Sent
+from client.visitor import PAGES, TRUSTING, Connections, Visitor
 from ops.budget import PLAN
-from ops.load import Load, Sent
-from ops.visitor import PAGES, TRUSTING, Connections, Visitor
 from photos import photo
 from stack import (
     Stack,

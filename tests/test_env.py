@@ -152,7 +152,7 @@ def uncommented(text: str) -> str:
 def names_read() -> set[str]:
     """Every variable that settings, compose files, Makefile and scripts read."""
     found: set[str] = set()
-    for text in texts("services/**/*.py", "local/*.py", "ops/*.py"):
+    for text in texts("services/**/*.py", "client/*.py", "local/*.py", "ops/*.py"):
         for pattern in (CALL, ENVIRON, CONTAINED):
             found.update(re.findall(pattern, text))
     for text in texts("ops/*.py"):  # `ports["WEB_PORT"]`, and PORTS, which names all four

@@ -17,9 +17,9 @@ import pytest
 import requests
 from PIL import Image
 
+from client.smoke import wait_for
 from ops import envfile
 from ops.doctor import free_ports
-from ops.smoke import wait_for
 from test_shell import FOREIGN, LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]

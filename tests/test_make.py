@@ -52,7 +52,7 @@ def test_a_dry_run_runs_nothing(machine: Machine) -> None:
     assert not (machine.tree / "calls").exists()
 
 
-BEFORE_THE_VENV = sorted((ROOT / "ops").glob("[!_]*.py"))
+BEFORE_THE_VENV = sorted([*(ROOT / "ops").glob("[!_]*.py"), *(ROOT / "client").glob("[!_]*.py")])
 
 
 @pytest.mark.parametrize("file", BEFORE_THE_VENV, ids=lambda file: file.stem)

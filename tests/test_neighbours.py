@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from ops.visitor import Visitor, multipart
+from client.visitor import Visitor, multipart
 from photos import photo
 from stack import ROOT, wait_for
 

@@ -18,8 +18,8 @@ import pytest
 import requests
 from decouple import RepositoryEnv
 
-from ops.smoke import Visitor as Form
-from ops.smoke import smoke
+from client.smoke import smoke
+from client.visitor import Visitor as Form
 from photos import photo
 from stack import (
     Stack,

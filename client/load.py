@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ops.visitor import PAGES, Connections, Refused, Visitor
+from client.visitor import PAGES, Connections, Refused, Visitor
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from ops.visitor import Failed, Visitor
+from client.visitor import Failed, Visitor
 
 
 def picture(width: int, height: int) -> bytes:
