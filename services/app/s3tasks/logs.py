@@ -1,25 +1,20 @@
 """What the processes say: a line of JSON an event in production, people's lines in development.
 
-Each line of a request, and of the tasks that it starts, holds the request's id. No line holds a
-path, which may be a link or a file's name: requests are named by their route. Nor does one of JSON
-hold what Postgres quotes of a row.
+Each line of a request, and of the tasks that it starts, holds the request's id (see
+`s3tasks.request_id`). No line holds a path, which may be a link or a file's name: requests are
+named by their route. Nor does one of JSON hold what Postgres quotes of a row.
 """
 
 import logging
 import re
 import time
-import uuid
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 from celery import signals
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from pythonjsonlogger.json import JsonFormatter
 
-request_id: ContextVar[str] = ContextVar("request_id", default="")
-ACCEPTED = re.compile(r"[A-Za-z0-9+/=-]{20,200}")  # as Heroku's router accepts them
 access = logging.getLogger("s3tasks.access")
 QUOTED = re.compile(r"\b(DETAIL|LINE \d+):.*")  # in an error of Postgres's
 TRACEBACK_MAX = 7_000  # characters of its end; Heroku cuts a line of 10,000 bytes in two
@@ -31,7 +26,7 @@ def configuration(*, json: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
-            "request_id": {"()": "s3tasks.logs.RequestId"},
+            "request_id": {"()": "s3tasks.request_id.RequestIdFilter"},
             "routes": {"()": "s3tasks.logs.Routes"},
             "gunicorn": {"()": "s3tasks.logs.Gunicorn"},
             "ticks": {"()": "s3tasks.logs.Ticks"},
@@ -65,10 +60,9 @@ def configuration(*, json: bool) -> dict[str, Any]:
 
 
 class Line(JsonFormatter):
-    """An event on one line."""
+    """An event on one line, without what must not be said and what Celery says twice."""
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Without what must not be said, and what Celery says twice."""
         for name in ("message", "exc_info"):
             if name in log_data:
                 log_data[name] = QUOTED.sub(r"\1 …", log_data[name])
@@ -80,21 +74,10 @@ class Line(JsonFormatter):
         return log_data
 
 
-class RequestId(logging.Filter):
-    """Adds `request_id` where there is one."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always True."""
-        if found := request_id.get():
-            record.request_id = found
-        return True
-
-
 class Routes(logging.Filter):
     """Django's words on a request name its path; here its route stands in the place."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always True."""
         request = getattr(record, "request", None)
         if isinstance(request, HttpRequest):
             if isinstance(record.args, tuple):
@@ -110,7 +93,6 @@ class Gunicorn(logging.Filter):
     """gunicorn quotes a request that it can't read, and the path of one that broke its answer."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always True."""
         if record.name == "gunicorn.error":
             said = re.match("Invalid request|Error handling request", str(record.msg))
             if said:
@@ -122,7 +104,6 @@ class Ticks(logging.Filter):
     """Leaves out the ticks, which find nothing nearly always."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for what Celery says of one."""
         data = getattr(record, "data", None)
         return not (isinstance(data, dict) and data.get("name") == "tick")
 
@@ -133,16 +114,13 @@ def route(request: HttpRequest) -> str:
     return f"/{match.route}" if match else "(no route)"
 
 
-class RequestIdMiddleware:
-    """Takes the id from the router in front, else draws one; says how the request ended."""
+class AccessLogMiddleware:
+    """Says how each request ended."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-ID", "") if settings.TRUSTED_PROXIES else ""
-        # Until the thread's next request: what Django and gunicorn say after this is of this one.
-        request_id.set(given if ACCEPTED.fullmatch(given) else uuid.uuid4().hex)
         start = time.monotonic()
         response = self.get_response(request)
         milliseconds = round((time.monotonic() - start) * 1000)
@@ -156,25 +134,6 @@ class RequestIdMiddleware:
                 extra={"status": response.status_code, "milliseconds": milliseconds},
             )
         return response
-
-
-@signals.before_task_publish.connect
-def send_request_id(headers: dict[str, Any], **_: Any) -> None:
-    """The task carries the id of the request, or of the task, that sends it."""
-    if found := request_id.get():
-        headers["request_id"] = found
-
-
-@signals.task_prerun.connect
-def take_request_id(task: Any, **_: Any) -> None:
-    """What the task says, and the tasks that it sends, have the id that it carries."""
-    request_id.set(getattr(task.request, "request_id", None) or "")
-
-
-@signals.task_postrun.connect
-def leave_request_id(**_: Any) -> None:
-    """What comes between two tasks has none."""
-    request_id.set("")
 
 
 @signals.setup_logging.connect

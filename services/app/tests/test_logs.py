@@ -13,7 +13,7 @@ import requests
 from django.db import connection
 
 from multipart import csrf_token
-from s3tasks import logs
+from s3tasks import logs, request_id
 from served import Server
 
 ID = "8f14e45f-ceea-467f-9e5a-0123456789ab"
@@ -71,9 +71,9 @@ def test_without_a_proxy_nobody_chooses_the_id(client, lines, settings):
 
 def test_a_task_carries_the_id_of_what_sent_it():
     headers: dict = {}
-    token = logs.request_id.set(ID)
-    logs.send_request_id(headers=headers)
-    logs.request_id.reset(token)
+    token = request_id.current.set(ID)
+    request_id.send_request_id(headers=headers)
+    request_id.current.reset(token)
     assert headers == {"request_id": ID}
 
 
@@ -82,9 +82,9 @@ def test_a_task_takes_the_id_and_leaves_it(lines):
         class request:
             request_id = ID
 
-    logs.take_request_id(task=Task)
+    request_id.take_request_id(task=Task)
     logging.getLogger("uploads").info("at work")
-    logs.leave_request_id()
+    request_id.leave_request_id()
     logging.getLogger("uploads").info("idle")
     first, second = lines()
     assert first["request_id"] == ID

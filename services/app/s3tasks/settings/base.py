@@ -35,7 +35,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     # First of all: what the others say carries the request's id.
-    "s3tasks.logs.RequestIdMiddleware",
+    "s3tasks.request_id.RequestIdMiddleware",
+    "s3tasks.logs.AccessLogMiddleware",
     # The health check is answered before hosts and HTTPS are looked at.
     "s3tasks.web.health.HealthMiddleware",
     "s3tasks.web.request_time.RequestTimeMiddleware",
