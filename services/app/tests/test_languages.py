@@ -9,7 +9,7 @@ from django.test import Client
 from django.utils import translation
 
 from multipart import message, post
-from pages import translations
+from s3tasks import translations
 from samples import picture
 from uploads import lifecycle, limits
 from uploads.models import Upload

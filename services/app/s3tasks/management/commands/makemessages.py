@@ -4,17 +4,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from pages import translations
+from s3tasks import translations
 
 
 class Command(BaseCommand):
-    """The work is pages.translations'."""
+    """The work is s3tasks.translations'."""
 
     help = "Brings locale/ up to date with the sources, and counts what is left to translate."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Say how many messages have no translation yet."""
         for path in translations.catalogues():
             catalogue = translations.updated(path)
             catalogue.save(str(path))

@@ -4,17 +4,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from pages import translations
+from s3tasks import translations
 
 
 class Command(BaseCommand):
-    """The work is pages.translations'."""
+    """The work is s3tasks.translations'."""
 
     help = "Writes the catalogues that Django reads from locale/."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Say what was written."""
         for path in translations.compile_all():
             if options["verbosity"]:
                 self.stdout.write(str(path))
