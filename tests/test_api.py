@@ -93,8 +93,8 @@ def test_a_ticket_used_after_the_delete_stores_what_reconcile_removes(stack, pro
 
 RECONCILE = """
 import time
-from uploads import sweeps
-while sweeps.reconcile(now=sweeps.database_clock() + 2 * sweeps.GRACE) is None:
+from uploads.sweeps import clocks, reconcile
+while reconcile.reconcile(now=clocks.database_clock() + 2 * reconcile.GRACE) is None:
     time.sleep(0.1)  # another sweep has its turn
 """
 

@@ -10,9 +10,10 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
-from uploads import clocks, rate, reports
+from uploads import rate
 from uploads.errors import StorageUnavailable
 from uploads.storage import storage
+from uploads.sweeps import clocks, report
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,10 @@ def ask_postgres() -> None:
 
 def ask_sweeps() -> None:
     """Return where each sweep did well lately, as far as Postgres answers; raises Unwell."""
-    late: dict[str, reports.Late] = {}
+    late: dict[str, report.Late] = {}
     try:
         with suppress(DatabaseError):
-            late = reports.late()
+            late = report.late()
     finally:
         connection.close()
     if late:

@@ -51,11 +51,11 @@ def fetch(url: str, method: str = "GET"):
 
 def purge_when_tickets_are_over() -> None:
     """Purge until the queue is empty, also of what a ticket could still write."""
-    from uploads import sweeps
     from uploads.models import PurgeKey
+    from uploads.sweeps import purge
 
     while last := PurgeKey.objects.order_by("until", "not_before").last():
-        sweeps.purge(now=max(filter(None, [last.until, last.not_before])))
+        purge.purge(now=max(filter(None, [last.until, last.not_before])))
 
 
 def counts_every_byte() -> bool:

@@ -11,8 +11,9 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, keys, picture, purge_when_tickets_are_over
-from uploads import lifecycle, sweeps
+from uploads import lifecycle
 from uploads.models import Installation, Refusal, State, Upload
+from uploads.sweeps import clocks, expire, purge
 
 pytestmark = pytest.mark.django_db
 
@@ -187,7 +188,7 @@ class TestComplete:
     def test_a_page_sent_as_an_image_is_refused_and_gone(self, store, program, claimed):
         answer = program.upload(HTML, "image", content_type=claimed)
         assert "not an image" in is_problem(answer, 422)
-        sweeps.purge()
+        purge.purge()
         assert keys(store) == set()
         assert not Upload.objects.exists()
         purge_when_tickets_are_over()
@@ -209,7 +210,7 @@ class TestComplete:
         path = f"uploads/{program.refused()}/complete"
         Refusal.objects.update(until=Now())
         is_problem(program.call("POST", path), 404)
-        sweeps.expire()
+        expire.expire()
         assert not Refusal.objects.exists()
 
     def test_what_was_refused_stays_so_whatever_is_sent_after(self, store, program):
@@ -277,10 +278,10 @@ class TestTicket:
         send(begun["ticket"], b"1234")
         link = program.call("POST", f"uploads/{begun['id']}/complete").json()["link"]
         program.call("DELETE", f"uploads/{begun['id']}")
-        sweeps.purge()
+        purge.purge()
         send(begun["ticket"], b"1234")
         assert Client().get(link).status_code == 404
-        sweeps.purge(now=sweeps.database_clock() + sweeps.PURGE_AGAIN)
+        purge.purge(now=clocks.database_clock() + purge.PURGE_AGAIN)
         assert keys(store) == set()
 
     def test_an_images_leads_to_where_nothing_is_served(self, store, program):

@@ -6,9 +6,10 @@ import time
 import pytest
 from django.db import transaction
 
-from uploads import hints, lifecycle, rate, sweeps, tasks
+from uploads import hints, lifecycle, rate, tasks
 from uploads.errors import RateLimited
 from uploads.models import State, Sweep, Upload
+from uploads.sweeps import clocks, housekeeping
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,8 +44,8 @@ def test_a_silent_redis_costs_an_upload_a_moment_and_not_its_bytes(silent_redis,
     uploads = [receive("image") for _ in range(5)]
     assert time.monotonic() - start < 2.5
     assert Upload.objects.filter(state=State.CHECKING).count() == 5
-    Upload.objects.update(lease_until=sweeps.database_clock())
-    assert set(sweeps.look().images) == {upload.id for upload in uploads}
+    Upload.objects.update(lease_until=clocks.database_clock())
+    assert set(housekeeping.look().images) == {upload.id for upload in uploads}
 
 
 def test_a_silent_redis_leaves_the_rate_open(silent_redis, settings):
@@ -89,7 +90,7 @@ def test_a_rolled_back_upload_sends_nothing(store, receive, monkeypatch):
 
 def test_a_tick_hands_over_what_is_due(store, receive, monkeypatch):
     sent = []
-    Sweep.objects.create(name="reconcile", last_ok=sweeps.database_clock())
+    Sweep.objects.create(name="reconcile", last_ok=clocks.database_clock())
     for task in (tasks.expire, tasks.purge, tasks.reconcile, tasks.make_image_safe):
         monkeypatch.setattr(
             task, "apply_async", lambda args, kw, name=task.name: sent.append((name, *args))
@@ -98,7 +99,7 @@ def test_a_tick_hands_over_what_is_due(store, receive, monkeypatch):
     assert sent == []
     upload = receive("image")
     sent.clear()
-    Upload.objects.update(lease_until=sweeps.database_clock())
+    Upload.objects.update(lease_until=clocks.database_clock())
     tasks.tick()
     assert sent == [("make image safe", str(upload.id))]
     sent.clear()

@@ -7,9 +7,10 @@ from django.db import DatabaseError
 from django.db.models.functions import Now
 
 from samples import picture
-from uploads import lifecycle, sweeps
+from uploads import lifecycle
 from uploads.errors import DecoderBroken, DecoderStopped, NotItsTurn, StorageUnavailable
 from uploads.models import State, Upload
+from uploads.sweeps import housekeeping
 
 PICTURES = Path(__file__).parent / "pictures"
 pytestmark = pytest.mark.django_db
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def again() -> None:
     """As much later as a worker is told of it again."""
     Upload.objects.update(lease_until=Now())
-    assert sweeps.look().images
+    assert housekeeping.look().images
 
 
 OURS = {

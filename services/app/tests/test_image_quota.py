@@ -4,8 +4,9 @@ import pytest
 from django.db.models.functions import Now
 
 from samples import keys, picture
-from uploads import lifecycle, sweeps
+from uploads import lifecycle
 from uploads.models import Installation, State, Upload
+from uploads.sweeps import housekeeping, purge
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +43,7 @@ def test_what_an_image_has_more_is_claimed_of_the_total(s3, receive, settings, g
     size = Upload.objects.get().size_bytes
     assert size == upload.size_bytes + 1000
     Upload.objects.all().delete()
-    sweeps.purge()
+    purge.purge()
     assert used() == 0
 
 
@@ -57,7 +58,7 @@ def test_an_image_for_which_a_byte_is_missing_is_not_stored_and_waits(s3, receiv
     assert used() == before
     settings.MAX_TOTAL_BYTES += 1
     Upload.objects.update(lease_until=Now())
-    assert sweeps.look().images == [upload.id]
+    assert housekeeping.look().images == [upload.id]
     assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
 
 
@@ -73,7 +74,7 @@ def test_an_image_for_which_there_is_never_room_is_rejected_and_says_so(
 
     row = Upload.objects.get()
     assert (row.state, row.reason) == (State.REJECTED, lifecycle.NO_ROOM)
-    sweeps.purge()
+    purge.purge()
     assert (keys(s3), used()) == (set(), 0)
 
 
@@ -112,7 +113,7 @@ def test_an_image_that_is_discarded_after_its_claim_gives_it_back(
 
     monkeypatch.setattr(lifecycle, "put_file", cleared_meanwhile)
     assert lifecycle.make_image_safe(upload_id=upload.id) is None
-    sweeps.purge()
+    purge.purge()
     assert (keys(s3), used()) == (set(), 0)
 
 

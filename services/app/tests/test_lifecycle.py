@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from samples import at_once, keys, picture
-from uploads import lifecycle, sweeps
+from uploads import lifecycle
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -21,6 +21,7 @@ from uploads.errors import (
     UploadNotFound,
 )
 from uploads.models import Installation, Kind, PurgeKey, State, Upload
+from uploads.sweeps import expire, housekeeping, purge, reconcile
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +33,7 @@ def used_bytes() -> int:
 def purge_all() -> None:
     """Purge also what a lease puts off."""
     PurgeKey.objects.update(not_before=Now())
-    sweeps.purge()
+    purge.purge()
 
 
 class TestArriving:
@@ -141,7 +142,7 @@ class TestQuotas:
         receive("file", b"x")
         lifecycle.make_image_safe(upload_id=Upload.objects.order_by("size_bytes")[1].id)
         before = used_bytes()
-        sweeps.recount_bytes()
+        reconcile.recount_bytes()
         assert used_bytes() == before
         for kind in Kind:
             lifecycle.clear_uploads(owner=owner, kind=kind)
@@ -190,14 +191,14 @@ class TestMakingSafe:
             with pytest.raises(Killed):
                 lifecycle.make_image_safe(upload_id=upload.id)
             lifecycle.hand_back_image(upload_id=upload.id)
-            assert sweeps.look().images == [upload.id]
+            assert housekeeping.look().images == [upload.id]
         monkeypatch.undo()
         assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
 
     def test_one_that_is_done_or_waits_is_not_handed_back(self, store, receive):
         upload = receive("image")
         lifecycle.hand_back_image(upload_id=upload.id)
-        assert sweeps.look().images == []
+        assert housekeeping.look().images == []
         lifecycle.make_image_safe(upload_id=upload.id)
         lifecycle.hand_back_image(upload_id=upload.id)
         row = Upload.objects.get()
@@ -228,7 +229,7 @@ class TestMakingSafe:
             tmp_path.joinpath(f"s3tasks-image-{name}", "incoming").write_bytes(picture())
         hour_ago = time.time() - 3600
         os.utime(tmp_path / "s3tasks-image-killed", (hour_ago, hour_ago))
-        sweeps.reconcile()
+        reconcile.reconcile()
         assert [folder.name for folder in tmp_path.glob("s3tasks-*")] == ["s3tasks-image-at-work"]
 
     def test_a_storage_that_does_not_answer_costs_no_attempt(self, s3, receive):
@@ -348,6 +349,6 @@ class TestAtOnce:
         for _ in range(20):
             receive("file", b"x")
         Upload.objects.update(expires_at=Now())
-        assert sum(at_once(sweeps.expire, 4)) == 20
-        assert sum(at_once(sweeps.purge, 4)) == 20
+        assert sum(at_once(expire.expire, 4)) == 20
+        assert sum(at_once(purge.purge, 4)) == 20
         assert (keys(store), used_bytes()) == (set(), 0)

@@ -7,9 +7,10 @@ import uuid
 import pytest
 
 from samples import at_once
-from uploads import bucket, sweeps
+from uploads import bucket
 from uploads.errors import BucketMismatch
 from uploads.models import Installation, Sweep
+from uploads.sweeps import reconcile
 
 ODD = {
     "empty": b"",
@@ -39,7 +40,7 @@ class TestOddMarker:
     def test_a_sweep_says_so_in_its_row(self, store, body):
         write(store, body)
         with pytest.raises(BucketMismatch):
-            sweeps.reconcile()
+            reconcile.reconcile()
         said = Sweep.objects.get(name="reconcile").last_error
         assert "no installation's id" in said
         assert len(said) < 1000

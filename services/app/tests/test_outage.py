@@ -14,9 +14,9 @@ from django.test import Client
 from api.auth import owner_token
 from multipart import nothing_is_left, post
 from samples import picture
-from uploads import sweeps
 from uploads.links import deletion_secret
 from uploads.models import Installation, Upload
+from uploads.sweeps import clocks, expire, purge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -232,8 +232,8 @@ def test_a_put_that_loses_the_database_in_the_middle_is_503_and_leaves_no_orphan
     connection.close()
     # It was lost when the row was to be changed: a second connection discarded it, or none did, and
     # its deadline does.
-    sweeps.expire(now=sweeps.database_clock() + timedelta(hours=1))
-    sweeps.purge()
+    expire.expire(now=clocks.database_clock() + timedelta(hours=1))
+    purge.purge()
     assert nothing_is_left(s3)
     assert Installation.objects.get().used_bytes == 0
 

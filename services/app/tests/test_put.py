@@ -10,10 +10,11 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from samples import keys
-from uploads import lifecycle, quotas, streams, sweeps
+from uploads import lifecycle, quotas, streams
 from uploads.errors import StorageUnavailable
 from uploads.models import Installation, PurgeKey, Upload
 from uploads.storage import ANY_PARTS
+from uploads.sweeps import clocks, expire, purge, reconcile
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +63,7 @@ def is_line(answer, status) -> str:
 
 def nothing_stays(store) -> bool:
     """No object, no part, no row, and no byte in the quota, once the sweeps have run."""
-    sweeps.purge()
+    purge.purge()
     return (
         keys(store) == set()
         and not [parts for page in store.list_parts() for parts in page]
@@ -232,9 +233,9 @@ class TestKilled:
             dying.setattr(owner, where, killed)
             with pytest.raises(Killed):
                 put(curl, "a", bytes(5 if where == "put" else 30))
-        sweeps.expire(now=sweeps.database_clock() + LATER)
-        sweeps.purge()
-        sweeps.reconcile(now=sweeps.database_clock() + LATER)
+        expire.expire(now=clocks.database_clock() + LATER)
+        purge.purge()
+        reconcile.reconcile(now=clocks.database_clock() + LATER)
         assert nothing_stays(store)
 
     @pytest.mark.parametrize("after", [False, True])
@@ -259,8 +260,8 @@ class TestKilled:
             dying.setattr(owner, where, killed)
             with pytest.raises(Killed):
                 put(curl, "a", bytes(30))
-        sweeps.expire(now=sweeps.database_clock() + LATER)
-        sweeps.purge()
+        expire.expire(now=clocks.database_clock() + LATER)
+        purge.purge()
         assert [p.multipart_id for page in store.list_parts() for p in page] == [other]
         store.abort_parts("files/b", ANY_PARTS)
         assert nothing_stays(store)
@@ -271,7 +272,7 @@ class TestKilled:
         )
         parts = store.begin_parts(upload.incoming_key, content_type="text/plain")
         streams.remember_parts(upload.id, parts)
-        done = sweeps.reconcile(now=sweeps.database_clock() + LATER)
+        done = reconcile.reconcile(now=clocks.database_clock() + LATER)
         assert done.aborted == 0
         tag = store.put_part(upload.incoming_key, parts, 1, bytes(10))
         store.join_parts(upload.incoming_key, parts, [tag])
@@ -282,8 +283,8 @@ class TestKilled:
 
         def late(self, key, multipart_id, number, content):
             tag = put_part(self, key, multipart_id, number, content)
-            sweeps.expire(now=sweeps.database_clock() + LATER)
-            sweeps.purge()
+            expire.expire(now=clocks.database_clock() + LATER)
+            purge.purge()
             return tag
 
         monkeypatch.setattr(type(store), "put_part", late)

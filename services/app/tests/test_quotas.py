@@ -11,7 +11,7 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
-from uploads import lifecycle, links, quotas, streams, sweeps
+from uploads import lifecycle, links, quotas, streams
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -22,6 +22,7 @@ from uploads.errors import (
     UploadNotFound,
 )
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
+from uploads.sweeps import clocks, expire, purge, reconcile, walk
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +71,7 @@ def complete(claimed):
 
 def everything_goes(store) -> bool:
     """Nothing is stored, queued or counted once all is expired and every ticket is over."""
-    sweeps.expire(now=sweeps.database_clock() + LATER)
+    expire.expire(now=clocks.database_clock() + LATER)
     purge_when_tickets_are_over()
     return (keys(store), Upload.objects.count(), used_bytes()) == (set(), 0, 0)
 
@@ -104,23 +105,23 @@ class TestTicket:
             lifecycle.clear_uploads(owner=owner, kind=kind)
         else:
             Upload.objects.all().delete()
-        sweeps.purge()
+        purge.purge()
         assert keys(store) == set()
         assert used_bytes() == len(CONTENT[kind])
         send(claimed, CONTENT[kind])
-        again = sweeps.database_clock() + sweeps.PURGE_AGAIN
-        assert sweeps.reconcile(now=again + sweeps.GRACE).orphaned == 0
-        sweeps.purge(now=again)
+        again = clocks.database_clock() + purge.PURGE_AGAIN
+        assert reconcile.reconcile(now=again + reconcile.GRACE).orphaned == 0
+        purge.purge(now=again)
         assert keys(store) == set()
         assert used_bytes() == len(CONTENT[kind])
-        sweeps.purge(now=claimed.upload.ticket_until)
+        purge.purge(now=claimed.upload.ticket_until)
         assert (PurgeKey.objects.count(), used_bytes()) == (0, 0)
 
     def test_a_moment_before_its_end_its_bytes_stay_counted(self, store, owner, kind):
         claimed = self.claimed(owner, kind)
         lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
         moment = claimed.upload.ticket_until - timedelta(microseconds=1)
-        sweeps.purge(now=moment)
+        purge.purge(now=moment)
         assert used_bytes() == len(CONTENT[kind])
 
     def test_used_after_complete_it_is_counted_and_purged(self, store, owner, kind):
@@ -129,15 +130,15 @@ class TestTicket:
         upload = complete(claimed)
         if kind == Kind.IMAGE:
             lifecycle.make_image_safe(upload_id=upload.id)
-        sweeps.purge()
+        purge.purge()
         served = keys(store)
         assert f"incoming/{upload.id}" not in served
         stored = Upload.objects.get().size_bytes
         assert used_bytes() == stored + len(CONTENT[kind])
         send(claimed, CONTENT[kind])
-        sweeps.purge(now=sweeps.database_clock() + sweeps.PURGE_AGAIN)
+        purge.purge(now=clocks.database_clock() + purge.PURGE_AGAIN)
         assert keys(store) == served
-        sweeps.purge(now=claimed.upload.ticket_until)
+        purge.purge(now=claimed.upload.ticket_until)
         assert used_bytes() == stored
         assert everything_goes(store)
 
@@ -149,13 +150,13 @@ class TestTicket:
         with pytest.raises(InvalidUpload):
             complete(claimed)
         send(claimed, b"not a PNG")
-        sweeps.purge()
+        purge.purge()
         assert (keys(store), used_bytes()) == (set(), 9)
         assert everything_goes(store)
 
     def test_used_after_its_row_expired_it_leaves_nothing(self, store, owner, kind):
         claimed = self.claimed(owner, kind)
-        sweeps.expire(now=claimed.upload.deadline)
+        expire.expire(now=claimed.upload.deadline)
         send(claimed, CONTENT[kind])
         assert everything_goes(store)
 
@@ -165,7 +166,7 @@ class TestTicket:
         lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
         with monkeypatch.context() as failing:
             failing.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
-            sweeps.purge(now=claimed.upload.ticket_until)
+            purge.purge(now=claimed.upload.ticket_until)
         assert used_bytes() == 2 * len(CONTENT[kind])
         assert everything_goes(s3)
 
@@ -204,36 +205,36 @@ def test_a_hundred_and_thirty_used_tickets_of_deleted_uploads_are_no_alarm(s3, s
         complete(claimed)
     for claimed in claims:
         lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
-    sweeps.purge()
+    purge.purge()
     at_once(lambda claimed: send(claimed, b"1234"), claims[:8])
     for claimed in claims[8:]:
         send(claimed, b"1234")
-    now = sweeps.database_clock() + 2 * sweeps.GRACE
-    assert sweeps.reconcile(now=now).orphaned == 0
+    now = clocks.database_clock() + 2 * reconcile.GRACE
+    assert reconcile.reconcile(now=now).orphaned == 0
     assert used_bytes() == 8 * 2 * 4 + 130 * 4
-    sweeps.purge(now=now)
+    purge.purge(now=now)
     assert keys(s3) == {f"files/{claimed.upload.id}" for claimed in kept}
 
 
 def test_what_comes_after_a_tickets_end_is_removed_without_an_alarm(store, monkeypatch):
-    monkeypatch.setattr(sweeps, "ALARM_ABOVE", 2)
+    monkeypatch.setattr(walk, "ALARM_ABOVE", 2)
     for _ in range(9):
         store.put(f"incoming/{uuid.uuid4()}", io.BytesIO(b"x"), content_type="text/plain")
-    assert sweeps.reconcile(now=sweeps.database_clock() + 2 * sweeps.GRACE).orphaned == 9
-    sweeps.purge()
+    assert reconcile.reconcile(now=clocks.database_clock() + 2 * reconcile.GRACE).orphaned == 9
+    purge.purge()
     assert keys(store) == set()
 
 
 def test_a_key_that_is_queued_again_while_it_is_purged_stays_queued(store):
     lifecycle.queue_key("files/a", size_bytes=3)
     Installation.objects.update(used_bytes=3)
-    moment = sweeps.database_clock()
-    (leased,) = sweeps.lease_keys(moment)
+    moment = clocks.database_clock()
+    (leased,) = purge.lease_keys(moment)
     store.delete([leased])
     store.put("files/a", io.BytesIO(b"late"), content_type="text/plain")
     lifecycle.queue_key("files/a", size_bytes=0)
-    assert sweeps.forget_keys([leased], moment) == 0
-    assert sweeps.purge() == 1
+    assert purge.forget_keys([leased], moment) == 0
+    assert purge.purge() == 1
     assert keys(store) == set()
 
 
@@ -245,13 +246,13 @@ def test_what_a_late_run_stores_of_an_image_that_was_rejected_meanwhile_goes(
 
     def late(*args):
         assert lifecycle.reject_image(Upload.objects.get(), "no") == State.REJECTED
-        sweeps.purge()
+        purge.purge()
         store.put(upload.served_key, io.BytesIO(b"late"), content_type="image/png")
         return finish(*args)
 
     monkeypatch.setattr(lifecycle, "finish_image", late)
     assert lifecycle.make_image_safe(upload_id=upload.id) is None
-    sweeps.purge()
+    purge.purge()
     assert (keys(store), used_bytes()) == (set(), 0)
 
 
@@ -259,39 +260,39 @@ class TestConsent:
     @pytest.fixture
     def much(self, store, receive, monkeypatch, settings):
         """More than a fifth gone on both sides."""
-        monkeypatch.setattr(sweeps, "ALARM_ABOVE", 2)
+        monkeypatch.setattr(walk, "ALARM_ABOVE", 2)
         uploads = [receive("file", b"x") for _ in range(8)]
         store.delete([upload.served_key for upload in uploads[:4]])
         for _ in range(4):
             store.put(f"files/{uuid.uuid4()}", io.BytesIO(b"x"), content_type="text/plain")
-        return sweeps.database_clock() + 2 * sweeps.GRACE
+        return clocks.database_clock() + 2 * reconcile.GRACE
 
     def test_it_is_asked_for_and_what_is_said_names_the_way(self, store, much):
         with pytest.raises(TooMuchToRemove):
-            sweeps.reconcile(now=much)
+            reconcile.reconcile(now=much)
         assert "pair_bucket --take" in Sweep.objects.get(name="reconcile").last_error
         call_command("pair_bucket", stdout=io.StringIO())
         with pytest.raises(TooMuchToRemove):
-            sweeps.reconcile(now=much)
+            reconcile.reconcile(now=much)
 
     def test_one_pass_honours_it(self, store, much, receive):
         call_command("pair_bucket", "--take", stdout=io.StringIO())
-        done = sweeps.reconcile(now=much)
+        done = reconcile.reconcile(now=much)
         assert (done.vanished, done.orphaned) == (4, 4)
-        sweeps.purge()
+        purge.purge()
         assert len(keys(store)) == 4
         store.delete(list(keys(store))[:3])
         with pytest.raises(TooMuchToRemove):
-            sweeps.reconcile(now=much)
+            reconcile.reconcile(now=much)
 
     def test_where_one_pass_removes_only_a_part_the_next_one_goes_on(
         self, store, much, monkeypatch
     ):
-        monkeypatch.setattr(sweeps, "REMOVE_MAX", 3)
+        monkeypatch.setattr(walk, "REMOVE_MAX", 3)
         call_command("pair_bucket", "--take", stdout=io.StringIO())
-        assert sweeps.reconcile(now=much).orphaned == 3
-        sweeps.purge()
-        assert sweeps.reconcile(now=much).orphaned == 1
+        assert reconcile.reconcile(now=much).orphaned == 3
+        purge.purge()
+        assert reconcile.reconcile(now=much).orphaned == 1
         assert not Installation.objects.get().removal_agreed
 
     def test_a_pass_that_fails_does_not_spend_it(self, store, much, monkeypatch):
@@ -303,8 +304,8 @@ class TestConsent:
         with monkeypatch.context() as failing:
             failing.setattr(store, "list", silent)
             with pytest.raises(StorageUnavailable):
-                sweeps.reconcile(now=much)
-        assert sweeps.reconcile(now=much).orphaned == 4
+                reconcile.reconcile(now=much)
+        assert reconcile.reconcile(now=much).orphaned == 4
 
 
 # Each way in, as one upload of so many bytes from an address; its status.
@@ -379,7 +380,7 @@ class TestAnAddress:
     def test_is_stopped_in_the_middle_of_one_and_nothing_of_it_stays(self, store, door):
         assert door(450, HERE) in DONE
         assert door(100, HERE) == 429
-        sweeps.purge()
+        purge.purge()
         assert used_bytes() == 450
         assert door(50, HERE) in DONE
 
@@ -388,7 +389,7 @@ class TestAnAddress:
         for _ in range(20):
             door(100, HERE)
             Upload.objects.all().delete()
-            sweeps.purge()
+            purge.purge()
         assert used_bytes() <= 500
         assert by_put(100, THERE) == 201
 
@@ -398,7 +399,7 @@ class TestAnAddress:
         for _ in range(8):
             statuses.append(by_put(100, HERE))
             Upload.objects.all().delete()
-            sweeps.purge()
+            purge.purge()
         assert statuses == [201] * 5 + [429] * 3
 
     def test_of_an_image_what_is_stored_counts_and_not_what_arrived(self, store, owner, settings):
@@ -410,7 +411,7 @@ class TestAnAddress:
             lifecycle.make_image_safe(upload_id=upload.id)
             assert counts_every_byte()
             Upload.objects.all().delete()
-            sweeps.purge()
+            purge.purge()
         assert by_image_form(len(picture()) + 1, HERE) == 429
 
     def test_of_ipv6_is_the_first_half(self, store):
@@ -459,10 +460,10 @@ class TestAnnounced:
     def test_stays_so_when_its_row_is_deleted(self, store, owner):
         claimed = announce(owner, size_bytes=100)
         lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
-        sweeps.purge()
+        purge.purge()
         with pytest.raises(QuotaExceeded, match="announced from your address"):
             announce(owner, size_bytes=1)
-        sweeps.purge(now=claimed.upload.ticket_until)
+        purge.purge(now=claimed.upload.ticket_until)
         announce(owner, size_bytes=100)
 
     def test_cannot_fill_the_total_by_deleting_from_many_addresses(self, store, owner):
@@ -472,7 +473,7 @@ class TestAnnounced:
             except QuotaExceeded:
                 continue
             lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
-            sweeps.purge()
+            purge.purge()
         assert used_bytes() == 500
 
     def test_no_longer_counts_once_it_was_sent(self, store, owner):
@@ -482,8 +483,8 @@ class TestAnnounced:
 
     def test_ends_with_the_rows_patience(self, store, owner):
         claimed = announce(owner, size_bytes=100)
-        sweeps.expire(now=claimed.upload.deadline)
-        sweeps.purge(now=claimed.upload.deadline)
+        expire.expire(now=claimed.upload.deadline)
+        purge.purge(now=claimed.upload.deadline)
         assert used_bytes() == 0
         announce(owner, size_bytes=100)
 
@@ -672,7 +673,7 @@ class TestMeanwhile:
         def meanwhile():
             assert complete(claimed).state == State.CHECKING
             lifecycle.make_image_safe(upload_id=claimed.upload.id)
-            sweeps.purge()
+            purge.purge()
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
         assert answer.state == State.READY
@@ -689,7 +690,7 @@ class TestMeanwhile:
         def meanwhile():
             if where == "head":
                 assert complete(claimed).state == State.READY
-                sweeps.purge()
+                purge.purge()
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
         assert answer.state == State.READY
@@ -732,12 +733,12 @@ class TestMeanwhile:
             elif how == "clear":
                 lifecycle.clear_uploads(owner=owner, kind=kind)
             else:
-                sweeps.expire(now=claimed.upload.deadline)
-            sweeps.purge()
+                expire.expire(now=claimed.upload.deadline)
+            purge.purge()
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
         assert isinstance(answer, UploadNotFound)
-        sweeps.purge()
+        purge.purge()
         assert keys(store) == set()
         assert counts_every_byte()
         assert everything_goes(store)
@@ -748,12 +749,12 @@ class TestMeanwhile:
 
         def meanwhile():
             lifecycle.clear_uploads(owner=owner, kind=Kind.FILE)
-            sweeps.purge()
+            purge.purge()
             store.put(f"files/{claimed.upload.id}", io.BytesIO(b"1234"), content_type="x/y")
 
         gate = slow("copy", before=False)
         self.together(lambda: complete(claimed), meanwhile, gate)
-        sweeps.purge()
+        purge.purge()
         assert keys(store) == set()
 
     @pytest.mark.parametrize("kind", Kind)
@@ -796,12 +797,12 @@ class TestMeanwhile:
             )
 
         def meanwhile():
-            sweeps.expire(now=sweeps.database_clock() + LATER)
-            sweeps.purge()
+            expire.expire(now=clocks.database_clock() + LATER)
+            purge.purge()
 
         answer = self.together(arrive, meanwhile, gate)
         assert isinstance(answer, UploadNotFound)
-        sweeps.purge()
+        purge.purge()
         assert (keys(store), PurgeKey.objects.count(), used_bytes()) == (set(), 0, 0)
 
     def test_a_form_that_fails_does_not_discard_what_somebody_completed(
@@ -828,7 +829,7 @@ class TestRecount:
     def test_it_mends_what_drifted(self, store, receive):
         receive("file", b"1234")
         Installation.objects.update(used_bytes=999)
-        sweeps.recount_bytes()
+        reconcile.recount_bytes()
         assert used_bytes() == 4
 
     def test_claims_and_purges_meanwhile_are_not_lost(self, store, owner, settings):
@@ -837,11 +838,11 @@ class TestRecount:
         def busy(worker):
             for _ in range(15):
                 if worker == 0:
-                    sweeps.recount_bytes()
+                    reconcile.recount_bytes()
                     continue
                 claimed = announce(uuid.uuid4(), address=f"192.0.2.{worker}")
                 lifecycle.clear_uploads(owner=claimed.upload.owner, kind=Kind.FILE)
-                sweeps.purge(now=claimed.upload.ticket_until)
+                purge.purge(now=claimed.upload.ticket_until)
 
         at_once(busy, range(4))
         assert counts_every_byte()
@@ -854,7 +855,7 @@ class TestRecount:
 
         def recount():
             try:
-                sweeps.recount_bytes()
+                reconcile.recount_bytes()
             finally:
                 connection.close()
 
@@ -928,8 +929,8 @@ class TestWhileARelease:
         for kind in Kind:
             upload = old(kind)
             store.put(upload.incoming_key, io.BytesIO(b"1234"), content_type="x/y")
-        now = sweeps.database_clock() + timedelta(seconds=90)
-        assert sweeps.reconcile(now=now).orphaned == 0
+        now = clocks.database_clock() + timedelta(seconds=90)
+        assert reconcile.reconcile(now=now).orphaned == 0
         assert everything_goes(store)
 
     def test_what_it_queued_is_purged(self, store):

@@ -14,10 +14,11 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from uploads import clocks, lifecycle, reports, sweeps, tasks
+from uploads import lifecycle, tasks
 from uploads.errors import StorageUnavailable
 from uploads.models import Sweep
 from uploads.storage import s3 as s3_module
+from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, report
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +53,7 @@ class TestCause:
         lifecycle.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(s3.client, method, fail)
         with pytest.raises(StorageUnavailable):
-            sweeps.purge()
+            purge.purge()
         assert said("purge") == f"{code} on {operation}"
 
     def test_of_single_keys_in_an_answer_of_200(self, s3, monkeypatch):
@@ -66,7 +67,7 @@ class TestCause:
             return {**real(**asked), "Errors": [e for e in errors if e["Key"] in names]}
 
         monkeypatch.setattr(s3.client, "delete_objects", delete)
-        assert sweeps.purge() == 1
+        assert purge.purge() == 1
         assert "AccessDenied on DeleteObjects" in said("purge")
         assert "files/a" in said("purge")
 
@@ -77,29 +78,33 @@ class TestCause:
         monkeypatch.setattr(s3.client, "list_objects_v2", fail, raising=False)
         monkeypatch.setattr(s3.client, "get_object", fail)
         with pytest.raises(StorageUnavailable):
-            sweeps.reconcile()
+            reconcile.reconcile()
         assert "ReadTimeoutError" in said("reconcile")
 
     def test_of_a_disk_that_does_not(self, disk):
         disk.root.rename(disk.root.with_name("elsewhere"))
         with pytest.raises(StorageUnavailable):
-            sweeps.reconcile()
+            reconcile.reconcile()
         assert "no folder" in said("reconcile")
         assert str(disk.root) in said("reconcile")
 
     @pytest.mark.parametrize("error", [ValueError("odd"), KeyError("x"), RuntimeError("a\x00\nb")])
     @pytest.mark.parametrize(
         ("sweep", "within"),
-        [("expire", "expire_batch"), ("purge", "lease_keys"), ("reconcile", "recount_bytes")],
+        [
+            ("expire", "expire.expire_batch"),
+            ("purge", "purge.lease_keys"),
+            ("reconcile", "reconcile.recount_bytes"),
+        ],
     )
     def test_of_any_exception(self, store, monkeypatch, sweep, within, error):
         def fail(*_):
             raise error
 
         lifecycle.queue_key("files/a", size_bytes=0)
-        monkeypatch.setattr(sweeps, within, fail)
+        monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(type(error)):
-            getattr(sweeps, sweep)()
+            housekeeping.SWEEPS[sweep][1]()
         row = Sweep.objects.get(name=sweep)
         assert type(error).__name__ in row.last_error
         assert row.last_error.isprintable()
@@ -110,16 +115,16 @@ class TestCause:
         def fail(*_):
             raise ValueError("x" * 1_000_000)
 
-        monkeypatch.setattr(sweeps, "expire_batch", fail)
+        monkeypatch.setattr(expire, "expire_batch", fail)
         with pytest.raises(ValueError, match="xxx"):
-            sweeps.expire()
-        assert len(said("expire")) <= reports.SAID_MAX
+            expire.expire()
+        assert len(said("expire")) <= report.SAID_MAX
 
     def test_is_an_error_in_the_log(self, s3, caplog):
         lifecycle.queue_key("files/a", size_bytes=0)
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
-            sweeps.purge()
+            purge.purge()
         assert "purge: NoSuchBucket on GetObject" in caplog.text
 
 
@@ -132,10 +137,10 @@ class TestDatabase:
                 cursor.execute("SELECT 1 / 0")
 
         lifecycle.queue_key("files/a", size_bytes=0)
-        for within in ("expire_batch", "lease_keys", "recount_bytes"):
-            monkeypatch.setattr(sweeps, within, fail)
+        for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
+            monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(Exception, match="division by zero"):
-            getattr(sweeps, sweep)()
+            housekeeping.SWEEPS[sweep][1]()
         assert "division by zero" in said(sweep)
 
     @pytest.mark.parametrize("sweep", ["expire", "purge", "reconcile"])
@@ -145,75 +150,75 @@ class TestDatabase:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
         lifecycle.queue_key("files/a", size_bytes=0)
-        for within in ("expire_batch", "lease_keys", "recount_bytes"):
-            monkeypatch.setattr(sweeps, within, fail)
+        for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
+            monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(Exception, match="terminating|terminated|closed"):
-            getattr(sweeps, sweep)()
+            housekeeping.SWEEPS[sweep][1]()
         assert re.search("terminating|terminated", said(sweep))
         monkeypatch.undo()
-        assert getattr(sweeps, sweep)() is not None  # its lock went with its session
+        assert housekeeping.SWEEPS[sweep][1]() is not None  # its lock went with its session
 
 
 class TestLate:
     def test_an_installation_that_has_not_begun_is_not_late(self):
-        assert reports.late() == {}
+        assert report.late() == {}
 
     def test_release_begins_it(self):
-        reports.begin()
-        assert reports.late() == {}
+        report.begin()
+        assert report.late() == {}
         Sweep.objects.update(last_ok=Now() - LONG_AGO)
-        reports.begin()
-        assert set(reports.late()) == set(reports.NAMES)
+        report.begin()
+        assert set(report.late()) == set(report.NAMES)
 
-    @pytest.mark.parametrize("name", reports.NAMES)
+    @pytest.mark.parametrize("name", report.NAMES)
     def test_a_success_in_time_is_none(self, name):
-        patience = reports.patience(name)
+        patience = report.patience(name)
         Sweep.objects.create(name=name, last_ok=Now() - patience + timedelta(seconds=10))
-        assert reports.late() == {}
+        assert report.late() == {}
         Sweep.objects.update(last_ok=Now() - patience - timedelta(seconds=1))
-        assert set(reports.late()) == {name}
+        assert set(report.late()) == {name}
 
     def test_one_that_only_ever_stopped_is_late(self):
         Sweep.objects.create(name="purge", last_error_at=Now(), last_error="AccessDenied on X")
-        assert reports.late()["purge"].sentence == "purge last did well never"
-        assert reports.late()["purge"].why == "AccessDenied on X"
+        assert report.late()["purge"].sentence == "purge last did well never"
+        assert report.late()["purge"].why == "AccessDenied on X"
 
     def test_a_reconcile_that_is_seldom_wanted_may_be_old(self, settings):
         settings.RECONCILE_EVERY = 7 * 24 * 60 * 60
         Sweep.objects.create(name="reconcile", last_ok=Now() - LONG_AGO)
-        assert reports.late() == {}
+        assert report.late() == {}
 
     def test_a_tick_that_finds_nothing_to_do_is_a_success(self):
-        reports.begin()
+        report.begin()
         Sweep.objects.update(last_ok=Now() - LONG_AGO)
-        sweeps.look()
-        assert set(reports.late()) == {"reconcile"}
+        housekeeping.look()
+        assert set(report.late()) == {"reconcile"}
 
     def test_a_tick_that_finds_something_to_do_is_none(self, store, receive):
-        reports.begin()
+        report.begin()
         Sweep.objects.update(last_ok=Now() - LONG_AGO)
         upload = receive("file", b"x")
         type(upload).objects.update(expires_at=Now())
         lifecycle.queue_key("files/a", size_bytes=0)
-        sweeps.look()
-        assert set(reports.late()) == set(reports.NAMES)
+        housekeeping.look()
+        assert set(report.late()) == set(report.NAMES)
 
     def test_a_success_to_come_is_none_and_the_next_tick_says_when_it_was(self):
         """Postgres' clock was set back."""
         Sweep.objects.create(name="purge", last_ok=Now() + LONG_AGO)
-        assert set(reports.late()) == {"purge"}
-        sweeps.look()
-        assert reports.late() == {}
+        assert set(report.late()) == {"purge"}
+        housekeeping.look()
+        assert report.late() == {}
 
     def test_a_sweep_that_stopped_is_not_well_because_nothing_came_after(self):
         Sweep.objects.create(
             name="purge", last_ok=Now() - LONG_AGO, last_error_at=Now() - LONG_AGO / 2
         )
-        sweeps.look()
-        assert set(reports.late()) == {"purge"}
+        housekeeping.look()
+        assert set(report.late()) == {"purge"}
 
     @pytest.mark.django_db(transaction=True)  # which another connection sees
-    @pytest.mark.parametrize("name", reports.NAMES)
+    @pytest.mark.parametrize("name", report.NAMES)
     def test_readyz_says_it_in_words(self, store, client, caplog, name):
         Sweep.objects.create(name=name, last_ok=Now() - LONG_AGO)
         answer = client.get("/readyz")
@@ -319,7 +324,7 @@ class TestClock:
     def test_objects_are_as_old_as_storage_says(self, s3, monkeypatch, receive):
         """By its clock; where that goes an hour behind, a new object looks old to ours."""
         monkeypatch.setattr(s3, "seconds_ahead", lambda: 3600.0)
-        assert abs(sweeps.storage_clock() + timedelta(hours=1) - datetime.now(UTC)) < (
+        assert abs(clocks.storage_clock() + timedelta(hours=1) - datetime.now(UTC)) < (
             timedelta(seconds=10)
         )
 

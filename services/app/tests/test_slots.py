@@ -13,8 +13,9 @@ import pytest
 from django.db import connection
 
 from samples import picture
-from uploads import hints, rate, sweeps, tasks
+from uploads import hints, rate, tasks
 from uploads.models import Kind, PurgeKey, State, Upload
+from uploads.sweeps import clocks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,7 +78,7 @@ def queue(count: int) -> None:
 
 def expire(count: int) -> None:
     """So many files that are due."""
-    now = sweeps.database_clock()
+    now = clocks.database_clock()
     Upload.objects.bulk_create(
         Upload(
             kind=Kind.FILE,

@@ -9,9 +9,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import bucket, lifecycle, sweeps
+from uploads import bucket, lifecycle
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
+from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, report, walk
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +20,7 @@ LATER = timedelta(hours=1)
 
 
 def after_the_grace():
-    return sweeps.database_clock() + timedelta(minutes=2)
+    return clocks.database_clock() + timedelta(minutes=2)
 
 
 def store_object(store, key: str) -> None:
@@ -34,14 +35,14 @@ class TestExpire:
     )
     def test_an_upload_goes_when_its_time_has_come(self, store, receive, offset, gone):
         upload = receive("file", b"x")
-        assert sweeps.expire(now=upload.expires_at + offset) == gone
+        assert expire.expire(now=upload.expires_at + offset) == gone
         assert Upload.objects.live(now=upload.expires_at + offset).count() == 1 - gone
 
     def test_one_whose_bytes_never_came_goes_at_its_deadline(self, owner):
         claim = lifecycle.claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
         claim.refresh_from_db()
-        assert sweeps.expire(now=claim.deadline - timedelta(seconds=1)) == 0
-        assert sweeps.expire(now=claim.deadline) == 1
+        assert expire.expire(now=claim.deadline - timedelta(seconds=1)) == 0
+        assert expire.expire(now=claim.deadline) == 1
 
     def test_a_pending_upload_waits_for_a_slow_line(self, owner):
         claim = lifecycle.claim_upload(
@@ -52,27 +53,27 @@ class TestExpire:
         assert timedelta(seconds=399) < patience < timedelta(seconds=401)
 
     def test_more_than_a_batch_goes_in_one_run(self, store, receive, monkeypatch):
-        monkeypatch.setattr(sweeps, "BATCH", 2)
+        monkeypatch.setattr(expire, "BATCH", 2)
         for _ in range(5):
             receive("file", b"x")
-        assert sweeps.expire(now=sweeps.database_clock() + LATER) == 5
+        assert expire.expire(now=clocks.database_clock() + LATER) == 5
 
 
 class TestPurge:
     def test_what_is_expired_is_gone_from_storage(self, store, receive):
         receive("file", b"x")
-        sweeps.expire(now=sweeps.database_clock() + LATER)
-        assert sweeps.purge() == 1
+        expire.expire(now=clocks.database_clock() + LATER)
+        assert purge.purge() == 1
         assert keys(store) == set()
 
     def test_a_key_that_is_not_there_is_forgotten(self, store):
         lifecycle.queue_key("files/none", size_bytes=0)
-        assert sweeps.purge() == 1
+        assert purge.purge() == 1
 
     def test_more_than_a_thousand_keys_go_in_one_run(self, store):
         for number in range(1001):
             lifecycle.queue_key(f"files/{number}", size_bytes=0)
-        assert sweeps.purge() == 1001
+        assert purge.purge() == 1001
 
     def test_a_key_that_storage_keeps_is_tried_later_and_later(self, s3, monkeypatch):
         monkeypatch.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
@@ -80,7 +81,7 @@ class TestPurge:
         waits = []
         for _ in range(8):
             PurgeKey.objects.update(not_before=Now())
-            assert sweeps.purge() == 0
+            assert purge.purge() == 0
             row = PurgeKey.objects.annotate(wait=F("not_before") - Now()).get()
             waits.append(round(row.wait.total_seconds()))
         assert waits == [30, 60, 120, 240, 480, 960, 960, 960]
@@ -90,55 +91,57 @@ class TestPurge:
         store_object(store, "files/a")
         lifecycle.queue_key("files/a", size_bytes=0)
         PurgeKey.objects.update(attempts=attempts)
-        assert sweeps.purge() == 1
+        assert purge.purge() == 1
         assert keys(store) == set()
 
     def test_a_run_that_is_killed_leaves_its_keys_to_the_next(self, store):
         lifecycle.queue_key("files/a", size_bytes=0)
         store_object(store, "files/a")
-        leased = sweeps.lease_keys(sweeps.database_clock())
+        leased = purge.lease_keys(clocks.database_clock())
         assert list(leased) == ["files/a"]
-        assert sweeps.purge() == 0  # in hand
-        assert sweeps.purge(now=sweeps.database_clock() + sweeps.PURGE_LEASE) == 1
+        assert purge.purge() == 0  # in hand
+        assert purge.purge(now=clocks.database_clock() + purge.PURGE_LEASE) == 1
         assert keys(store) == set()
 
     def test_a_storage_that_does_not_answer_costs_no_attempt(self, s3):
         lifecycle.queue_key("files/a", size_bytes=0)
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
-            sweeps.purge()
+            purge.purge()
         assert PurgeKey.objects.get().attempts == 0
         assert Sweep.objects.get(name="purge").last_error
 
     def test_a_tick_waits_before_it_asks_a_storage_again_that_did_not_answer(self, s3):
         lifecycle.queue_key("files/a", size_bytes=0)
-        assert sweeps.look().purge
+        assert housekeeping.look().purge
         right, s3.bucket = s3.bucket, "gone"
         with pytest.raises(StorageUnavailable):
-            sweeps.purge()
-        assert not sweeps.look().purge
-        Sweep.objects.update(last_error_at=Now() - sweeps.RETRY_AFTER)
-        assert sweeps.look().purge
+            purge.purge()
+        assert not housekeeping.look().purge
+        Sweep.objects.update(last_error_at=Now() - report.RETRY_AFTER)
+        assert housekeeping.look().purge
         s3.bucket = right
-        assert sweeps.purge() == 1
+        assert purge.purge() == 1
 
 
 class TestLook:
     def test_an_empty_database_has_nothing_due(self):
-        assert sweeps.look() == sweeps.Due(expire=False, purge=False, reconcile=True, images=[])
+        assert housekeeping.look() == housekeeping.Due(
+            expire=False, purge=False, reconcile=True, images=[]
+        )
 
     def test_a_worker_is_told_again_of_an_image_once_its_lease_has_run_out(self, store, receive):
         upload = receive("image")
-        assert sweeps.look().images == []
+        assert housekeeping.look().images == []
         Upload.objects.update(lease_until=Now())
-        assert sweeps.look().images == [upload.id]
-        assert sweeps.look().images == []  # told just now
+        assert housekeeping.look().images == [upload.id]
+        assert housekeeping.look().images == []  # told just now
         assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
 
     def test_something_expired_is_due(self, store, receive):
         receive("file", b"x")
         Upload.objects.update(expires_at=Now())
-        assert sweeps.look().expire
+        assert housekeeping.look().expire
 
 
 class TestReconcile:
@@ -146,65 +149,65 @@ class TestReconcile:
         ready()
         receive("image")
         receive("file", b"x")
-        sweeps.purge()
+        purge.purge()
         before = keys(store)
-        done = sweeps.reconcile(now=after_the_grace())
+        done = reconcile.reconcile(now=after_the_grace())
         assert (done.vanished, done.orphaned) == (0, 0)
-        sweeps.purge()
+        purge.purge()
         assert keys(store) == before
 
     def test_rows_whose_objects_vanished_go_even_all_of_them(self, store, ready):
         images = [ready() for _ in range(3)]
         store.delete([image.served_key for image in images])
-        assert sweeps.reconcile(now=after_the_grace()).vanished == 3
-        sweeps.purge()
+        assert reconcile.reconcile(now=after_the_grace()).vanished == 3
+        purge.purge()
         assert (Upload.objects.count(), keys(store)) == (0, set())
 
     @pytest.mark.parametrize("prefix", ["images", "thumbs"])
     def test_one_object_of_an_image_is_enough(self, store, ready, prefix):
         store.delete([f"{prefix}/{ready().id}"])
-        assert sweeps.reconcile(now=after_the_grace()).vanished == 1
+        assert reconcile.reconcile(now=after_the_grace()).vanished == 1
 
     def test_an_image_whose_incoming_object_vanished_goes(self, store, receive):
         store.delete([receive("image").incoming_key])
-        assert sweeps.reconcile(now=after_the_grace()).vanished == 1
+        assert reconcile.reconcile(now=after_the_grace()).vanished == 1
 
     def test_what_is_younger_than_the_grace_is_left_alone(self, store, receive):
         store.delete([receive("file", b"x").served_key])
         store_object(store, f"files/{uuid.uuid4()}")
-        done = sweeps.reconcile()
+        done = reconcile.reconcile()
         assert (done.vanished, done.orphaned) == (0, 0)
 
     def test_an_object_without_a_row_goes_whatever_it_is_called(self, store):
         for key in (f"files/{uuid.uuid4()}", "images/x", f"thumbs/{uuid.uuid4()}.part"):
             store_object(store, key)
-        assert sweeps.reconcile(now=after_the_grace()).orphaned == 3
-        sweeps.purge()
+        assert reconcile.reconcile(now=after_the_grace()).orphaned == 3
+        purge.purge()
         assert keys(store) == set()
 
     def test_bytes_that_come_again_after_an_image_is_ready_go(self, store, ready):
         upload = ready()
-        sweeps.purge()
+        purge.purge()
         store_object(store, upload.incoming_key)
-        assert sweeps.reconcile(now=after_the_grace()).orphaned == 1
+        assert reconcile.reconcile(now=after_the_grace()).orphaned == 1
 
     def test_bytes_that_come_after_the_delete_go(self, store, receive, owner):
         upload = receive("file", b"x")
         lifecycle.discard_upload(upload_id=upload.id, owner=owner)
-        sweeps.purge()
+        purge.purge()
         store_object(store, upload.served_key)
-        assert sweeps.reconcile(now=after_the_grace()).orphaned == 1
-        sweeps.purge()
+        assert reconcile.reconcile(now=after_the_grace()).orphaned == 1
+        purge.purge()
         assert keys(store) == set()
 
     def test_the_marker_stays(self, store):
-        sweeps.reconcile(now=after_the_grace())
+        reconcile.reconcile(now=after_the_grace())
         assert bucket.read_marker() == str(Installation.objects.get().marker)
 
     def test_a_listing_that_lacks_what_is_there_removes_nothing(self, store, receive, monkeypatch):
         receive("file", b"x")
         monkeypatch.setattr(store, "list", lambda prefix, after="": iter([[]]))
-        assert sweeps.reconcile(now=after_the_grace()).vanished == 0
+        assert reconcile.reconcile(now=after_the_grace()).vanished == 0
         assert Upload.objects.count() == 1
 
     def test_pages_are_walked_to_their_end_on_both_sides(self, store, receive, monkeypatch):
@@ -219,7 +222,7 @@ class TestReconcile:
 
         monkeypatch.setattr(store, "list", in_pages_of_two)
         store.delete([uploads[0].served_key, uploads[4].served_key])
-        done = sweeps.reconcile(now=after_the_grace())
+        done = reconcile.reconcile(now=after_the_grace())
         assert (done.vanished, done.orphaned) == (2, 1)
         assert set(PurgeKey.objects.values_list("key", flat=True)) == {
             orphan,
@@ -237,7 +240,7 @@ class TestReconcile:
         )
         later = after_the_grace()
         with django_assert_num_queries(7) as captured:
-            seen = [list(window) for _, window in sweeps.walk("files", later)]
+            seen = [list(window) for _, window in walk.walk("files", later)]
         assert [upload for window in seen for upload in window] == sorted(
             uploads, key=lambda upload: upload.id
         )
@@ -247,7 +250,7 @@ class TestReconcile:
         receive("file", b"x")
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
-            sweeps.reconcile(now=after_the_grace())
+            reconcile.reconcile(now=after_the_grace())
         assert Upload.objects.count() == 1
         assert Sweep.objects.get(name="reconcile").last_error
 
@@ -255,45 +258,45 @@ class TestReconcile:
         receive("file", b"x")
         disk.root.rename(disk.root.with_name("elsewhere"))
         with pytest.raises(StorageUnavailable):
-            sweeps.reconcile(now=after_the_grace())
+            reconcile.reconcile(now=after_the_grace())
         assert Upload.objects.count() == 1
 
     def test_an_emptied_bucket_takes_its_rows_along(self, store, receive):
         upload = receive("file", b"x")
         store.delete([upload.served_key, "marker"])
-        assert sweeps.reconcile(now=after_the_grace()).vanished == 1
+        assert reconcile.reconcile(now=after_the_grace()).vanished == 1
 
     def test_a_loss_of_more_than_a_fifth_and_a_hundred_stops_and_says_so(
         self, store, receive, monkeypatch, settings
     ):
         settings.MAX_VISITOR_UPLOADS = 10
-        monkeypatch.setattr(sweeps, "ALARM_ABOVE", 2)
+        monkeypatch.setattr(walk, "ALARM_ABOVE", 2)
         uploads = [receive("file", b"x") for _ in range(10)]
         store.delete([upload.served_key for upload in uploads[:3]])
         with pytest.raises(TooMuchToRemove):
-            sweeps.reconcile(now=after_the_grace())
+            reconcile.reconcile(now=after_the_grace())
         assert Upload.objects.count() == 10
         assert "3 of 10 rows" in Sweep.objects.get(name="reconcile").last_error
 
     def test_a_fifth_itself_goes(self, store, receive, monkeypatch):
-        monkeypatch.setattr(sweeps, "ALARM_ABOVE", 1)
+        monkeypatch.setattr(walk, "ALARM_ABOVE", 1)
         uploads = [receive("file", b"x") for _ in range(10)]
         store.delete([upload.served_key for upload in uploads[:2]])
-        assert sweeps.reconcile(now=after_the_grace()).vanished == 2
+        assert reconcile.reconcile(now=after_the_grace()).vanished == 2
 
     def test_too_many_objects_without_a_row_stop_it_as_well(self, store, monkeypatch):
-        monkeypatch.setattr(sweeps, "ALARM_ABOVE", 2)
+        monkeypatch.setattr(walk, "ALARM_ABOVE", 2)
         for _ in range(3):
             store_object(store, f"files/{uuid.uuid4()}")
         with pytest.raises(TooMuchToRemove):
-            sweeps.reconcile(now=after_the_grace())
+            reconcile.reconcile(now=after_the_grace())
         assert PurgeKey.objects.count() == 0
 
     def test_the_usage_row_is_counted_anew(self, store, receive):
         receive("file", b"12345")
         lifecycle.queue_key("files/a", size_bytes=7)
         Installation.objects.update(used_bytes=999)
-        sweeps.reconcile()
+        reconcile.reconcile()
         assert Installation.objects.get().used_bytes == 12
 
 
@@ -308,8 +311,8 @@ class TestForeignBucket:
 
     def test_nothing_in_it_is_removed_and_each_sweep_says_why(self, store, foreign):
         before = keys(store)
-        sweeps.expire(now=sweeps.database_clock() + LATER)
-        for sweep in (sweeps.purge, sweeps.reconcile):
+        expire.expire(now=clocks.database_clock() + LATER)
+        for sweep in (purge.purge, reconcile.reconcile):
             with pytest.raises(BucketMismatch, match="belongs to the installation"):
                 sweep(now=after_the_grace())
         assert keys(store) == before
@@ -319,7 +322,7 @@ class TestForeignBucket:
     def test_no_row_is_removed_either(self, store, foreign):
         store.delete([foreign.served_key])
         with pytest.raises(BucketMismatch):
-            sweeps.reconcile(now=after_the_grace())
+            reconcile.reconcile(now=after_the_grace())
         assert Upload.objects.count() == 1
 
     def test_a_new_database_does_not_adopt_a_bucket_with_uploads(self, store, foreign):
@@ -347,9 +350,9 @@ class TestAlone:
         other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(1, 1)")
-        assert sweeps.reconcile() is None
+        assert reconcile.reconcile() is None
         other.close()
         for _ in range(100):
-            if done := sweeps.reconcile():
+            if done := reconcile.reconcile():
                 break
         assert done

@@ -16,8 +16,9 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import lifecycle, sweeps, tasks, turns
+from uploads import lifecycle, tasks
 from uploads.models import PurgeKey, Sweep, Upload
+from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, turns
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,21 +67,21 @@ class TestOneAtATime:
     @pytest.mark.parametrize("name", SWEEPS)
     def test_a_sweep_leaves_the_one_that_is_at_it_alone(self, store, another, name):
         take_turn(another)
-        assert getattr(sweeps, name)() is None
+        assert housekeeping.SWEEPS[name][1]() is None
         another.close()
-        wait_until(lambda: getattr(sweeps, name)() is not None)
+        wait_until(lambda: housekeeping.SWEEPS[name][1]() is not None)
 
     @pytest.mark.parametrize("name", SWEEPS)
     @pytest.mark.parametrize("fails", [False, True])
     def test_a_sweep_gives_its_turn_up(self, store, another, monkeypatch, name, fails):
         if fails:
-            for within in ("expire_batch", "lease_keys", "recount_bytes"):
-                monkeypatch.setattr(sweeps, within, lambda *_: 1 / 0)
+            for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
+                monkeypatch.setattr(f"uploads.sweeps.{within}", lambda *_: 1 / 0)
             lifecycle.queue_key("files/a", size_bytes=0)
             with pytest.raises(ZeroDivisionError):
-                getattr(sweeps, name)()
+                housekeeping.SWEEPS[name][1]()
         else:
-            getattr(sweeps, name)()
+            housekeeping.SWEEPS[name][1]()
         assert not turns.taken()
         take_turn(another)
         assert turns.taken()
@@ -105,7 +106,7 @@ class TestOneAtATime:
         hour = 120 * turns.TOLD
         Sweep.objects.create(name="purge", told_until=Now() + hour, last_error_at=Now() + hour)
         Sweep.objects.create(name="reconcile", last_ok=Now() + hour)
-        due = sweeps.look()
+        due = housekeeping.look()
         assert due.sweeps() == SWEEPS
         assert ticks(monkeypatch, 1)
 
@@ -123,7 +124,7 @@ class TestOneAtATime:
         """SIGKILL in the middle of a sweep: its session ends with it."""
         code = (
             "import django; django.setup()\n"
-            "from uploads import turns\nimport time\n"
+            "from uploads.sweeps import turns\nimport time\n"
             "with turns.turn('purge', lambda: False) as mine:\n"
             "    print(mine is not None, flush=True); time.sleep(600)\n"
         )
@@ -138,9 +139,9 @@ class TestOneAtATime:
         ) as process:
             assert process.stdout.readline() == "True\n"
             assert turns.taken()
-            assert sweeps.purge() is None
+            assert purge.purge() is None
             process.send_signal(signal.SIGKILL)
-        wait_until(lambda: sweeps.purge() is not None)
+        wait_until(lambda: purge.purge() is not None)
 
 
 class TestRest:
@@ -150,7 +151,7 @@ class TestRest:
     def impatient(self, monkeypatch):
         """Somebody waits always, and a sweep has no time of its own."""
         monkeypatch.setattr(turns, "LEAST", 0.0)
-        monkeypatch.setattr(sweeps, "image_waits", lambda: True)
+        monkeypatch.setattr(turns, "image_waits", lambda: True)
 
     def test_a_turn_is_over_once_somebody_waits(self, monkeypatch):
         waits = []
@@ -167,20 +168,20 @@ class TestRest:
 
     def test_an_image_waits_once_no_slot_takes_it(self, store, receive):
         upload = receive("image")
-        assert not sweeps.image_waits()  # told a moment ago
-        Upload.objects.update(lease_until=Now() + lifecycle.RETELL_AFTER - sweeps.IMAGE_WAITS)
-        assert sweeps.image_waits()
+        assert not turns.image_waits()  # told a moment ago
+        Upload.objects.update(lease_until=Now() + lifecycle.RETELL_AFTER - turns.IMAGE_WAITS)
+        assert turns.image_waits()
         lifecycle.lease_image(upload.id)
-        assert not sweeps.image_waits()
+        assert not turns.image_waits()
 
     def test_a_purge_leaves_the_rest_to_its_next_turn(self, store, impatient, monkeypatch):
-        monkeypatch.setattr(sweeps, "DELETE_MAX", 2)
+        monkeypatch.setattr(purge, "DELETE_MAX", 2)
         over = iter([False, False, True] * 100)
         monkeypatch.setattr(turns.Turn, "over", lambda self: next(over))
         for number in range(9):
             lifecycle.queue_key(f"files/{number}", size_bytes=0)
-        assert sweeps.purge() == 4
-        assert sweeps.look().purge
+        assert purge.purge() == 4
+        assert housekeeping.look().purge
 
     def test_a_reconcile_comes_to_its_end_in_many_turns(self, store, receive, monkeypatch):
         uploads = [receive("file", b"x") for _ in range(6)]
@@ -198,25 +199,25 @@ class TestRest:
                 yield from ([found] for found in page)
 
         monkeypatch.setattr(store, "list", one_by_one)
-        later = sweeps.database_clock() + 3 * sweeps.GRACE
+        later = clocks.database_clock() + 3 * reconcile.GRACE
         turn_count = 0
         asked = iter(range(10**6))
         # Each turn does one step: it is over from the second time that it is asked.
         monkeypatch.setattr(turns.Turn, "over", lambda self: next(asked) % 2 == 1)
         while True:
-            done = sweeps.reconcile(now=later)
+            done = reconcile.reconcile(now=later)
             turn_count += 1
             assert turn_count < 60
             if not Sweep.objects.get(name="reconcile").progress:
                 break
-            assert sweeps.look().reconcile
+            assert housekeeping.look().reconcile
         assert turn_count > 3
         assert (done.vanished, done.orphaned) == (2, 6)
         monkeypatch.undo()
         Sweep.objects.update(progress="")
-        sweeps.purge()
+        purge.purge()
         assert keys(store) == {upload.served_key for upload in uploads[1:5]}
-        assert not sweeps.look().reconcile  # for RECONCILE_EVERY
+        assert not housekeeping.look().reconcile  # for RECONCILE_EVERY
 
     @pytest.mark.parametrize("progress", ["{}", "[]", "null", "no JSON", '{"done": {"x": 1}}'])
     def test_a_rest_that_nobody_understands_is_no_end(self, store, progress):
@@ -224,7 +225,7 @@ class TestRest:
         orphan = f"files/{uuid.uuid4()}"
         store.put(orphan, io.BytesIO(b"x"), content_type="text/plain")
         Sweep.objects.create(name="reconcile", progress=progress)
-        assert sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE).orphaned == 1
+        assert reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE).orphaned == 1
         assert Sweep.objects.get(name="reconcile").progress == ""
 
     def test_a_reconcile_that_failed_on_its_way_did_not_do_well(self, store, monkeypatch):
@@ -237,16 +238,16 @@ class TestRest:
 
         with monkeypatch.context() as patch:
             patch.setattr(store, "list", fails)
-            patch.setattr(sweeps.bucket, "pair", lambda: None)
+            patch.setattr(reconcile.bucket, "pair", lambda: None)
             asked = iter(range(10**6))
             patch.setattr(turns.Turn, "over", lambda self: next(asked) % 2 == 1)
             with pytest.raises(ValueError, match="odd"):
-                sweeps.reconcile()
+                reconcile.reconcile()
             assert Sweep.objects.get(name="reconcile").progress
             while Sweep.objects.get(name="reconcile").progress:
-                sweeps.reconcile()
+                reconcile.reconcile()
         assert Sweep.objects.get(name="reconcile").last_ok is None
-        sweeps.reconcile()
+        reconcile.reconcile()
         assert Sweep.objects.get(name="reconcile").last_ok is not None
 
 
@@ -262,43 +263,49 @@ class TestHalves:
         listing = store.list
 
         def list_(prefix, after=""):
-            if prefix == bad and sweeps.turns.taken():
+            if prefix == bad and turns.taken():
                 raise StorageUnavailable("no", cause="SlowDown on ListObjectsV2")
             return listing(prefix, after)
 
-        monkeypatch.setattr(sweeps.bucket, "pair", sweeps.bucket.check_ours)
+        monkeypatch.setattr(reconcile.bucket, "pair", reconcile.bucket.check_ours)
         monkeypatch.setattr(store, "list", list_)
         with pytest.raises(StorageUnavailable):
-            sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE)
+            reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert (
             f"{bad}/: SlowDown on ListObjectsV2" in Sweep.objects.get(name="reconcile").last_error
         )
-        sweeps.purge()
+        purge.purge()
         assert {key.partition("/")[0] for key in keys(store)} == {bad}
 
     @pytest.mark.parametrize(
-        "part", ["remove_leftovers", "abort_forgotten_parts", "discard_vanished", "queue_key"]
+        "part",
+        [
+            "reconcile.remove_leftovers",
+            "reconcile.abort_forgotten_parts",
+            "walk.discard_vanished",
+            "walk.queue_key",
+        ],
     )
     def test_a_part_that_fails(self, store, receive, monkeypatch, part):
         vanished = receive("file", b"x")
         store.delete([vanished.served_key])
         orphan = f"files/{uuid.uuid4()}"
         store.put(orphan, io.BytesIO(b"x"), content_type="text/plain")
-        sweeps.Installation.objects.update(used_bytes=999)
+        reconcile.Installation.objects.update(used_bytes=999)
 
         def fail(*_, **__):
             raise OSError("no such luck")
 
-        monkeypatch.setattr(sweeps, part, fail)
+        monkeypatch.setattr(f"uploads.sweeps.{part}", fail)
         with pytest.raises(OSError, match="no such luck"):
-            sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE)
+            reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
         row = Sweep.objects.get(name="reconcile")
         assert "no such luck" in row.last_error
         assert row.last_ok is None
-        assert sweeps.Installation.objects.get().used_bytes == 1
-        if part != "discard_vanished":
+        assert reconcile.Installation.objects.get().used_bytes == 1
+        if part != "walk.discard_vanished":
             assert Upload.objects.count() == 0
-        if part != "queue_key":
+        if part != "walk.queue_key":
             assert PurgeKey.objects.filter(key=orphan).exists()
 
     def test_an_abort_that_fails(self, store, monkeypatch):
@@ -315,7 +322,7 @@ class TestHalves:
             real(key, multipart_id)
 
         monkeypatch.setattr(store, "abort_parts", abort)
-        done = sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE)
+        done = reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert done.aborted == 3
         left = [parts.key for page in store.list_parts() for parts in page]
         assert left == ["files/1"]
@@ -337,13 +344,13 @@ class TestHalves:
 
         monkeypatch.setattr(store, "head", head)
         with pytest.raises(StorageUnavailable):
-            sweeps.reconcile(now=sweeps.database_clock() + 3 * sweeps.GRACE)
+            reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert list(Upload.objects.values_list("id", flat=True)) == [uploads[1].id]
 
     @pytest.mark.parametrize("task", [tasks.expire, tasks.purge, tasks.reconcile])
     def test_an_expiry_that_fails_does_not_stop_what_comes_after(self, store, monkeypatch, task):
         lifecycle.queue_key("files/a", size_bytes=0)
-        monkeypatch.setattr(sweeps, "expire_batch", lambda *_: 1 / 0)
+        monkeypatch.setattr(expire, "expire_batch", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             task()
         assert PurgeKey.objects.count() == 0
@@ -369,6 +376,6 @@ class TestLocked:
 
     def purge(self) -> int | None:
         try:
-            return sweeps.purge()
+            return purge.purge()
         finally:
             connection.close()

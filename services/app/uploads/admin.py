@@ -5,8 +5,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from uploads import reports
 from uploads.models import PurgeKey, Sweep, Upload
+from uploads.sweeps import report
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -63,4 +63,4 @@ class SweepAdmin(PurgeKeyAdmin):
     @admin.display(description=gettext_lazy("on time"), boolean=True)
     def is_on_time(self, sweep: Sweep) -> bool:
         """Whether its last success is not too old; a cross where it is."""
-        return sweep.name not in reports.late()
+        return sweep.name not in report.late()

@@ -3,22 +3,21 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from uploads import lifecycle, reports, sweeps
+from uploads import lifecycle
 from uploads.hints import Hint
+from uploads.sweeps import housekeeping, report
 
 log = logging.getLogger(__name__)
 
-# Seconds. A turn is at most uploads.turns.MOST, and one step more, whose requests to storage have
-# limits of their own. What still hangs is told so, for its row, before it is killed.
+# Seconds. A turn is at most uploads.sweeps.turns.MOST, and one step more, whose requests to storage
+# have limits of their own. What still hangs is told so, for its row, before it is killed.
 SOFT_LIMIT, LIMIT = 4 * 60, 5 * 60
-BUSY = "another sweep is at it"
 LATE_EVERY = 60  # seconds between two words about a sweep that is late
 
 _said_late_at = -inf
@@ -27,9 +26,9 @@ _said_late_at = -inf
 @shared_task(name="tick", send_events=False, time_limit=60)
 def tick() -> None:
     """Hand over what is due. Not in Flower: it finds nothing nearly always."""
-    due = sweeps.look()
+    due = housekeeping.look()
     tasks = {"expire": expire, "purge": purge, "reconcile": reconcile}
-    if name := sweeps.hand_over(due):
+    if name := housekeeping.hand_over(due):
         tasks[name].delay()
     for upload_id in due.images:
         make_image_safe.delay(str(upload_id))
@@ -41,45 +40,26 @@ def say_late() -> None:
     global _said_late_at
     if time.monotonic() - _said_late_at > LATE_EVERY:
         _said_late_at = time.monotonic()
-        for late in reports.late().values():
+        for late in report.late().values():
             log.error("%s: %s", late.sentence, late.why)
 
 
 @shared_task(name="expire", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
 def expire() -> dict[str, object]:
     """Discard what is past its time, and purge at once."""
-    return one_after_another(expired=sweeps.expire, purged=sweeps.purge)
+    return housekeeping.run("expire", "purge")
 
 
 @shared_task(name="purge", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
 def purge() -> dict[str, object]:
     """Delete the queued keys from storage."""
-    return one_after_another(expired=sweeps.expire, purged=sweeps.purge)
+    return housekeeping.run("expire", "purge")
 
 
 @shared_task(name="reconcile", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
 def reconcile() -> dict[str, object]:
     """Hold rows and storage against each other; what has expired does not wait for it."""
-    return one_after_another(
-        expired=sweeps.expire, purged=sweeps.purge, reconciled=sweeps.reconcile
-    )
-
-
-def one_after_another(**steps: Callable[[], object]) -> dict[str, object]:
-    """What Flower shows of each. One that fails stops no other; the first error is raised then."""
-    said = {}
-    errors = []
-    for name, sweep in steps.items():
-        try:
-            done = sweep()
-        except Exception as error:  # it is in the sweep's row
-            errors.append(error)
-        else:
-            counts = done.counts() if isinstance(done, sweeps.Reconciled) else done
-            said[name] = BUSY if done is None else counts
-    if errors:
-        raise errors[0]
-    return said
+    return housekeeping.run("expire", "purge", "reconcile")
 
 
 class ImageHint(Hint):

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from uploads import clocks, reports
 from uploads.errors import StorageUnavailable
+from uploads.sweeps import clocks, report
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
         """Safe to run again; whatever fails stops the deployment."""
         call_command("migrate", interactive=False)
         call_command("check", databases=["default"])
-        reports.begin()
+        report.begin()
         with suppress(StorageUnavailable):  # whom pair_bucket asks next
             if sentence := clocks.difference():
                 self.stderr.write(self.style.WARNING(sentence))

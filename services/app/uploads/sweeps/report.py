@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 NAMES = ("expire", "purge", "reconcile")
 LATE_AFTER = timedelta(minutes=5)  # without a success, though each is asked for every few seconds
 NOTED_EVERY = timedelta(seconds=30)  # how often a sweep that has nothing to do says that it is well
+RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried again
 SAID_MAX = 2000  # characters of what stopped a sweep
 
 
@@ -146,3 +147,14 @@ def patience(name: str) -> timedelta:
     """How old its last success may be."""
     rounds = 3 * settings.RECONCILE_EVERY if name == "reconcile" else settings.EXPIRE_EVERY
     return LATE_AFTER + timedelta(seconds=rounds)
+
+
+def failed_lately(name: str) -> bool:
+    """Whether the sweep stopped less than RETRY_AFTER ago, and has not done well since."""
+    return (
+        Sweep.objects.filter(
+            name=name, last_error_at__gt=Now() - RETRY_AFTER, last_error_at__lte=Now()
+        )
+        .exclude(last_ok__gt=F("last_error_at"))
+        .exists()
+    )

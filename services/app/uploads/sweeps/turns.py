@@ -10,12 +10,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import connection
+from django.db.models.functions import Now
 
-from uploads.models import Sweep
+from uploads.lifecycle import RETELL_AFTER
+from uploads.models import State, Sweep, Upload
 
 LEAST = 2.0  # seconds that a sweep may go on whoever waits, or it would never come to an end
 MOST = 60.0  # seconds, after which it reports, and lets another sweep go first
 LOCK = (1, 1)  # the advisory lock that the sweeps take; it ends with its database session
+# How long an image may wait for a slot before a sweep gives up its own: one that is free takes it
+# much sooner.
+IMAGE_WAITS = timedelta(seconds=0.5)
 TOLD = timedelta(seconds=30)  # in which a worker that was told of a sweep begins it
 
 
@@ -67,3 +72,10 @@ def taken() -> bool:
             LOCK,
         )
         return bool(cursor.fetchone()[0])
+
+
+def image_waits() -> bool:
+    """Whether no worker has a slot for an image that it was told of."""
+    told = Now() + RETELL_AFTER - IMAGE_WAITS
+    waiting = Upload.objects.live().filter(state=State.CHECKING, lease=None, lease_until__lte=told)
+    return waiting.exists()

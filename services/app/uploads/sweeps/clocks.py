@@ -1,5 +1,9 @@
-"""Whether this machine's clock goes as storage's does: each signature holds a time that storage
-compares with its own."""
+"""The clocks that rows and objects are compared by, and whether this machine's goes as storage's
+does: each signature holds a time that storage compares with its own."""
+
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
 
 from uploads.storage import storage
 
@@ -21,3 +25,16 @@ def difference() -> str:
     else:
         then = "an address signed here ends that much too soon"
     return f"The clock here is {abs(ahead):.0f} s {which} storage's: {then}. Set both by NTP."
+
+
+def database_clock() -> datetime:
+    """Postgres's time: the clock."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def storage_clock() -> datetime:
+    """Storage's time, by which it says when an object was written."""
+    return datetime.now(UTC) - timedelta(seconds=storage().seconds_ahead())

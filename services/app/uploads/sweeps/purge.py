@@ -1,0 +1,128 @@
+"""Delete the queued keys from storage, and give their bytes back to the quota."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, IntegerField, Sum, Value
+from django.db.models.functions import Least, Now, Power
+
+from uploads import bucket
+from uploads.errors import StorageUnavailable
+from uploads.models import Installation, PurgeKey, Upload
+from uploads.storage import DELETE_MAX, storage
+from uploads.sweeps import turns
+from uploads.sweeps.clocks import database_clock
+from uploads.sweeps.report import Report, reporting
+from uploads.sweeps.turns import Turn
+
+# Longer than one DeleteObjects may take with its timeouts and its retry.
+PURGE_LEASE = timedelta(seconds=30)
+PURGE_AGAIN = timedelta(seconds=60)  # when what a ticket may have written again is deleted
+PURGE_BACKOFF_MAX = 5  # doublings, for a key that storage will not delete
+
+
+def purge(now: datetime | None = None) -> int | None:
+    """Delete the queued keys that are due from storage, and forget them; how many went. None while
+    another sweep is at it.
+
+    Stops, and says so in its row, where the bucket is not ours or does not answer.
+    """
+    total = 0
+    with turns.turn("purge", lambda: turns.image_waits() or Upload.objects.due().exists()) as mine:
+        if mine is None:
+            return None
+        with reporting("purge") as report:
+            while not mine.over() and PurgeKey.objects.due(now).exists():
+                bucket.check_ours()
+                moment = now or database_clock()
+                leased = lease_keys(moment)
+                if not leased:  # they are in another transaction's hands
+                    break
+                whole = [key for key in leased if not leased[key]]
+                in_parts = {key: leased[key] for key in leased if leased[key]}
+                with report.part(""):
+                    total += purge_keys(whole, moment, report)
+                with report.part(""):
+                    total += purge_parts(in_parts, moment, mine, report)
+                if report.error is not None:
+                    break
+    return total
+
+
+def purge_keys(keys: list[str], leased_at: datetime, report: Report) -> int:
+    """Delete them from storage, in two requests at the same time; how many went."""
+    halves = [half for half in (keys[::2], keys[1::2]) if half]
+    with ThreadPoolExecutor(2) as pool:
+        errors = {
+            key: cause for stay in pool.map(storage().delete, halves) for key, cause in stay.items()
+        }
+    report.stays(errors)
+    return forget_keys([key for key in keys if key not in errors], leased_at)
+
+
+def purge_parts(parts: dict[str, str], leased_at: datetime, mine: Turn, report: Report) -> int:
+    """Abort what arrives in parts under the keys, by their ids, and purge them; how many went.
+
+    One by one: one that fails, or takes all the time there is, is put off for longer and stops no
+    other.
+    """
+    total = 0
+    errors = {}
+    for key, multipart_id in parts.items():
+        if mine.over():
+            break
+        try:
+            storage().abort_parts(key, multipart_id)
+            total += purge_keys([key], leased_at, report)
+        except StorageUnavailable as error:
+            errors[key] = error.cause
+    report.stays(errors)
+    return total
+
+
+def lease_keys(now: datetime) -> dict[str, str]:
+    """Up to DELETE_MAX due keys, each with the id of its parts or a blank; put off in case this
+    process dies before it can forget them.
+
+    Each attempt puts a key off for twice as long as the one before. Those that were tried before
+    are leased by themselves, and fewer at a time: one of them may be why storage refused all.
+    """
+    with transaction.atomic():
+        due = PurgeKey.objects.due(now).order_by("not_before")
+        tried = due.values_list("attempts", flat=True).first() or 0
+        count = max(1, DELETE_MAX >> 3 * min(tried, 4))
+        keys = dict(
+            due.filter(attempts=tried)
+            .select_for_update(skip_locked=True)
+            .values_list("key", "multipart_id")[:count]
+        )
+        doublings = Least(F("attempts"), PURGE_BACKOFF_MAX)
+        leases = Power(2, doublings, output_field=IntegerField())
+        PurgeKey.objects.filter(key__in=keys).update(
+            not_before=now + Value(PURGE_LEASE) * leases, attempts=F("attempts") + 1
+        )
+    return keys
+
+
+def forget_keys(keys: list[str], leased_at: datetime) -> int:
+    """The keys are gone from storage: drop them and give their bytes back; how many there were.
+
+    One that a ticket could still write when it was leased is deleted again, a while later, and its
+    bytes stay counted. One that was queued again meanwhile stays due: what was stored since may
+    have come after its deletion. The usage row is locked first, as whoever reserves bytes does.
+    """
+    with transaction.atomic():
+        installation = Installation.objects.select_for_update().get()
+        mine = PurgeKey.objects.filter(key__in=keys, not_before__gt=Now()).order_by("key")
+        leased = list(mine.select_for_update().values_list("key", flat=True))
+        gone = PurgeKey.objects.filter(key__in=leased).exclude(until__gt=leased_at)
+        gone_bytes = gone.aggregate(sum=Sum("size_bytes"))["sum"] or 0
+        count = gone.delete()[0]
+        PurgeKey.objects.filter(key__in=leased).update(
+            not_before=Least(F("until"), leased_at + PURGE_AGAIN), attempts=0
+        )
+        if gone_bytes:
+            installation.used_bytes = max(0, installation.used_bytes - gone_bytes)
+            installation.save(update_fields=["used_bytes"])
+    return count

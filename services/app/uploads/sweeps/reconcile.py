@@ -1,0 +1,127 @@
+"""Hold rows and storage against each other, both ways."""
+
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from uploads import bucket
+from uploads.errors import StorageUnavailable
+from uploads.keys import PREFIXES, prefix_of
+from uploads.lifecycle import remove_leftovers
+from uploads.models import Installation, PurgeKey, State, Upload
+from uploads.storage import storage
+from uploads.sweeps import turns
+from uploads.sweeps.clocks import database_clock, storage_clock
+from uploads.sweeps.report import Report, failed_lately, reporting
+from uploads.sweeps.turns import Turn
+from uploads.sweeps.walk import Reconciled, Walk
+
+# What is younger may be in motion.
+GRACE = timedelta(seconds=60)
+
+
+def reconcile(now: datetime | None = None) -> Reconciled | None:
+    """Hold rows and storage against each other, both ways; None while another sweep is at it.
+
+    1. List the prefixes, each beside its rows. A long listing takes a rest where others wait, and
+       goes on from there in its next turn.
+    2. Queue the objects that no row owns, and discard the rows whose objects have vanished.
+    3. Abort what arrived in parts and is forgotten, and count the bytes anew.
+
+    Each of these that fails is said in its row and stops no other. Nothing is removed from a bucket
+    that is not ours or does not answer; of rows, or of objects, not where it would be too much,
+    unless its operator agreed to that (`pair_bucket --take`): once, or where there is more than one
+    pass removes, until it is done.
+    """
+    with turns.turn("reconcile", others_wait) as mine:
+        if mine is None:
+            return None
+        with reporting("reconcile") as report:
+            with report.part("what workers left on this machine's disk"):
+                remove_leftovers()
+            bucket.pair()
+            walked = Walk.resume()
+            # By the clock that wrote the rows, and by the one that wrote the objects.
+            rows_before = (now or database_clock()) - GRACE
+            objects_before = (now or storage_clock()) - GRACE
+            while walked.prefixes and not mine.over():
+                with report.part(f"{walked.prefixes[0]}/"):
+                    walked.go_on(rows_before, objects_before, mine)
+                    continue
+                walked.next_prefix()
+            agreed = Installation.objects.get().removal_agreed
+            if not walked.prefixes:
+                with report.part("objects"):
+                    walked.queue_orphans(agreed, report)
+                with report.part("rows"):
+                    walked.discard_suspects(agreed, mine, report)
+            if not walked.unfinished:
+                with report.part("parts"):
+                    walked.done.aborted = abort_forgotten_parts(objects_before, mine, report)
+                with report.part("bytes"):
+                    recount_bytes()
+                if agreed and walked.orphans.all_kept and walked.suspects.all_kept:
+                    Installation.objects.update(removal_agreed=False)
+            walked.well = report.well = walked.well and report.error is None
+            walked.rest()
+        return walked.done
+
+
+def others_wait() -> bool:
+    """Whether an image or another sweep waits for the slot."""
+    return (
+        turns.image_waits()
+        or Upload.objects.due().exists()
+        or (PurgeKey.objects.due().exists() and not failed_lately("purge"))
+    )
+
+
+def abort_forgotten_parts(settled_before: datetime, mine: Turn, report: Report) -> int:
+    """Drop what was begun in parts and no row names; how many there were.
+
+    A process that dies between beginning and writing the id into its row leaves such a one behind.
+    """
+    total = 0
+    errors = {}
+    for page in storage().list_parts():
+        ours = [
+            parts
+            for parts in page
+            if parts.begun_at <= settled_before and prefix_of(parts.key) in PREFIXES
+        ]
+        named = set(
+            Upload.objects.filter(
+                state=State.PENDING, multipart_id__in=[parts.multipart_id for parts in ours]
+            ).values_list("multipart_id", flat=True)
+        )
+        for parts in ours:
+            if parts.multipart_id not in named and not mine.over():
+                try:
+                    storage().abort_parts(parts.key, parts.multipart_id)
+                    total += 1
+                except StorageUnavailable as error:
+                    errors[parts.key] = error.cause
+    report.stays(errors)
+    return total
+
+
+def recount_bytes() -> None:
+    """Set the usage row to what rows and queued keys hold.
+
+    In one statement, which sees the sums and the usage row as they were at one moment, and adds the
+    difference to the row as it is by then: nobody waits while it sums.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE uploads_installation
+               SET used_bytes = greatest(0, uploads_installation.used_bytes + seen.missing)
+              FROM (SELECT (SELECT coalesce(sum(size_bytes), 0) FROM uploads_upload
+                             WHERE state <> 'rejected')
+                         + (SELECT coalesce(sum(incoming_bytes), 0) FROM uploads_upload)
+                         + (SELECT coalesce(sum(size_bytes), 0) FROM uploads_purgekey)
+                         - used_bytes AS missing
+                      FROM uploads_installation) AS seen
+             WHERE seen.missing <> 0
+            """
+        )

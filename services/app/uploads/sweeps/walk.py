@@ -1,0 +1,253 @@
+"""A reconcile's way through the bucket: each prefix beside its rows, and what it would remove.
+
+Neither side is held in memory, and a long walk takes a rest where others wait.
+"""
+
+import json
+import logging
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from uploads.errors import TooMuchToRemove
+from uploads.keys import INCOMING, PREFIXES, id_in
+from uploads.lifecycle import queue_key
+from uploads.models import PurgeKey, State, Sweep, Upload, UploadQuerySet
+from uploads.presence import Suspect, discard_vanished
+from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
+from uploads.sweeps.report import Report
+from uploads.sweeps.turns import Turn
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1000  # ids that are read at a time
+# One pass removes at most a fifth, unless that is fewer than this many: a loss that large is
+# rather a wrong bucket or a broken listing than the truth.
+ALARM_ABOVE = 100
+ALARM_SHARE = 5
+# And never more than this many at once, so that memory does not grow with the bucket.
+REMOVE_MAX = 10_000
+HEADS = 40  # rows that are looked for between two looks at who waits
+FIRST_ID = uuid.UUID(int=0)
+KEY_MAX = 200  # characters of a queued key
+
+
+@dataclass
+class Reconciled:
+    """What one reconcile saw, and what it removed."""
+
+    rows: int = 0
+    objects: int = 0
+    vanished: int = 0
+    orphaned: int = 0
+    aborted: int = 0
+
+    def counts(self) -> dict[str, int]:
+        """The counts, by name."""
+        return asdict(self)
+
+
+def walk(
+    prefix: str, settled_before: datetime, after: str = "", seen: uuid.UUID = FIRST_ID
+) -> Iterator[tuple[list[StoredObject], UploadQuerySet]]:
+    """The prefix's objects a page at a time, and beside each page the settled rows whose ids lie
+    in its range, so that both sides are walked once and neither is held in memory. A walk that
+    took a rest goes on after the last key, and the last id, that were `seen`."""
+    rows = Upload.objects.filter(
+        kind__in=PREFIXES[prefix].owners,
+        state=PREFIXES[prefix].proof,
+        created_at__lte=settled_before,
+    )
+    for page in storage().list(prefix, after):
+        last = max(ids_on(page), default=seen)
+        yield page, rows.filter(id__gt=seen, id__lte=last)
+        seen = max(seen, last)
+    yield [], rows.filter(id__gt=seen)
+
+
+def ids_on(page: list[StoredObject]) -> Iterator[uuid.UUID]:
+    """The uploads whose objects are on the page."""
+    return filter(None, (id_in(stored.key) for stored in page))
+
+
+def has_a_place_in_the_queue(key: str) -> bool:
+    """Whether Postgres and the queue take it: every key of ours, and few others."""
+    return bool(PLAIN.fullmatch(key)) and len(key) <= KEY_MAX
+
+
+def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime) -> list[str]:
+    """The keys of the page that no row may own and that are not to be purged already. Both are
+    looked up after the listing: a row is written before its object, so an object that has none then
+    has nobody."""
+    old = [stored for stored in page if stored.modified_at <= settled_before]
+    ids = list(ids_on(old))
+    owned = set(
+        Upload.objects.with_object_under(prefix).filter(id__in=ids).values_list("id", flat=True)
+    )
+    ownerless = [stored.key for stored in old if id_in(stored.key) not in owned]
+    may_be_queued = list(filter(has_a_place_in_the_queue, ownerless))
+    queued = set(PurgeKey.objects.filter(key__in=may_be_queued).values_list("key", flat=True))
+    return [key for key in ownerless if key not in queued]
+
+
+def find_suspects(
+    prefix: str, page: list[StoredObject], window: UploadQuerySet
+) -> Iterator[Suspect]:
+    """The rows of the window whose objects are not on the page."""
+    listed = set(ids_on(page))
+    for upload_id in window.values_list("id", flat=True).iterator(chunk_size=CHUNK):
+        if upload_id not in listed:
+            yield Suspect(upload_id, prefix)
+
+
+T = TypeVar("T")
+
+
+class Candidates(Generic[T]):
+    """What one pass would remove: all are counted, the first REMOVE_MAX are kept."""
+
+    def __init__(self, kept: Iterable[T] = (), count: int = 0) -> None:
+        self.kept = list(kept)
+        self.count = count
+
+    def add(self, found: Iterable[T]) -> None:
+        """Count what was found, and keep as much as one pass removes."""
+        for candidate in found:
+            self.count += 1
+            if len(self.kept) < REMOVE_MAX:
+                self.kept.append(candidate)
+
+    @property
+    def all_kept(self) -> bool:
+        """Whether one pass removes all that were found."""
+        return self.count <= REMOVE_MAX
+
+    def take(self, what: str, total: int, *, agreed: bool) -> list[T]:
+        """Those that were kept. Raises TooMuchToRemove for more than a fifth of the total, and more
+        than 100, where nobody agreed to it."""
+        kept, self.kept = self.kept, []
+        if agreed:
+            return kept
+        if self.count > ALARM_ABOVE and self.count * ALARM_SHARE > total:
+            raise TooMuchToRemove(
+                f"One pass would remove {self.count} of {total} {what}, more than a fifth: nothing"
+                " is removed. Look whether the bucket and the database belong together. If they do,"
+                " `manage.py pair_bucket --take` agrees to it."
+            )
+        return kept
+
+
+class Walk:
+    """How far a reconcile has come through the bucket, and what it would remove."""
+
+    def __init__(self) -> None:
+        self.done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
+        self.prefixes = list(PREFIXES)  # not listed to their end
+        self.after, self.seen = (
+            "",
+            FIRST_ID,
+        )  # the last key under the first of them, and the last id
+        self.served = 0  # objects, of those seen
+        self.strays = Candidates[str]()  # that nobody is served
+        self.orphans = Candidates[str]()
+        self.suspects = Candidates[Suspect]()
+        self.well = True
+
+    def go_on(self, rows_before: datetime, objects_before: datetime, mine: Turn) -> None:
+        """List the first of the prefixes, to its end or until others wait."""
+        prefix = self.prefixes[0]
+        for page, window in walk(prefix, rows_before, self.after, self.seen):
+            self.done.objects += len(page)
+            found = find_orphans(prefix, page, objects_before)
+            if prefix == INCOMING:
+                self.strays.add(found)
+            else:
+                self.served += len(page)
+                self.orphans.add(found)
+            self.suspects.add(find_suspects(prefix, page, window))
+            if page:
+                self.after = page[-1].key
+                self.seen = max([self.seen, *ids_on(page)])
+                if mine.over():
+                    return
+        self.next_prefix()
+
+    def next_prefix(self) -> None:
+        """Nothing more is to be seen under this one."""
+        del self.prefixes[0]
+        self.after, self.seen = "", FIRST_ID
+
+    def queue_orphans(self, agreed: bool, report: Report) -> None:
+        """Queue the objects without a row. What is called as no upload ever was has no place in the
+        queue: it is deleted at once, or found again by the next pass.
+
+        Of what nobody is served a client may store any number, by tickets that it uses slowly: that
+        many are no sign of a wrong bucket, and must not stop anything.
+        """
+        found, self.strays.kept = self.strays.kept, []
+        with report.part("objects"):
+            found += self.orphans.take("objects", self.served, agreed=agreed)
+        self.done.orphaned += len(found)
+        odd = [key for key in found if not has_a_place_in_the_queue(key)]
+        for key in set(found) - set(odd):
+            queue_key(key, size_bytes=0)
+        for start in range(0, len(odd), DELETE_MAX):
+            report.stays(storage().delete(odd[start : start + DELETE_MAX]))
+
+    def discard_suspects(self, agreed: bool, mine: Turn, report: Report) -> None:
+        """Discard the rows without an object, until others wait."""
+        found = self.suspects.take("rows", self.done.rows, agreed=agreed)
+        while found and not mine.over():
+            some, found = found[:HEADS], found[HEADS:]
+            with report.part("rows"):
+                self.done.vanished += discard_vanished(some)
+        self.suspects.kept = found
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether it goes on in its next turn."""
+        return bool(self.prefixes or self.suspects.kept)
+
+    def rest(self) -> None:
+        """Remember all of it for the next turn; nothing where it has come to its end."""
+        state = {
+            "done": self.done.counts(),
+            "prefixes": self.prefixes,
+            "after": self.after,
+            "seen": str(self.seen),
+            "served": self.served,
+            "strays": [self.strays.kept, self.strays.count],
+            "orphans": [self.orphans.kept, self.orphans.count],
+            "suspects": [[(str(s.id), s.prefix) for s in self.suspects.kept], self.suspects.count],
+            "well": self.well,
+        }
+        # In ASCII: a key may hold what Postgres does not take.
+        progress = json.dumps(state) if self.unfinished else ""
+        Sweep.objects.update_or_create(name="reconcile", defaults={"progress": progress})
+
+    @classmethod
+    def resume(cls) -> "Walk":
+        """The one that took a rest, or a new one."""
+        row = Sweep.objects.filter(name="reconcile").exclude(progress="").first()
+        if row is None:
+            return cls()
+        try:
+            return cls().restored(json.loads(row.progress))
+        except (ValueError, KeyError, TypeError) as error:  # another release's
+            log.warning("reconcile begins anew: %r", error)
+            return cls()
+
+    def restored(self, state: dict[str, Any]) -> "Walk":
+        """This one, as far as that which took a rest."""
+        self.done = Reconciled(**state["done"])
+        self.prefixes = [prefix for prefix in state["prefixes"] if prefix in PREFIXES]
+        self.after, self.seen = state["after"], uuid.UUID(state["seen"])
+        self.served = state["served"]
+        self.strays = Candidates(*state["strays"])
+        self.orphans = Candidates(*state["orphans"])
+        suspects, count = state["suspects"]
+        self.suspects = Candidates([Suspect(uuid.UUID(i), p) for i, p in suspects], count)
+        self.well = state["well"]
+        return self
