@@ -34,7 +34,7 @@ prod: .env.production ## Run it for the world, on one server; ARGS="--scale web=
 	@exec python3 -m ops.prod $(ARGS)
 
 deploy: .env.production ## Put it on Heroku: APP=name, with FLOWER_APP=name Flower; DRY_RUN=1 only prints [neither]
-	@exec python3 -m ops.deploy
+	@exec python3 -m ops.heroku
 
 manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
 	@exec ops/manage.sh $(ARGS)

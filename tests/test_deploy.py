@@ -16,7 +16,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from ops import deploy, envfile, production
+from ops import envfile, heroku, production
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = "Makefile .env.var .gitignore heroku.yml ops services/flower services/app/Dockerfile"
@@ -445,11 +445,11 @@ def test_what_heroku_yml_says_of_heroku_counts_there(place: Place) -> None:
 def test_the_setup_of_heroku_yml_is_read_as_yaml_reads_it() -> None:
     setup = yaml.safe_load((ROOT / "heroku.yml").read_text())["setup"]
 
-    plans, config = deploy.setup()
+    plans, config = heroku.setup()
 
     assert [{"plan": plan} for plan in plans] == setup["addons"]
     assert config == setup["config"]
-    assert {plan.partition(":")[0] for plan in plans} == set(deploy.ATTACHED)
+    assert {plan.partition(":")[0] for plan in plans} == set(heroku.ATTACHED)
 
 
 # --- What is refused -----------------------------------------------------------------------------
@@ -625,15 +625,15 @@ def test_the_bucket_command_needs_nothing_but_the_bucket(
     monkeypatch: pytest.MonkeyPatch, s3: str
 ) -> None:
     ran: list[Any] = []
-    monkeypatch.setattr(deploy, "run", lambda command, env=None: ran.append((command, env)))
+    monkeypatch.setattr(heroku, "run", lambda command, env=None: ran.append((command, env)))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "deployer")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "deploys")
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "another.project")
     boto3.client("s3", endpoint_url=s3, region_name="us-east-1").create_bucket(Bucket="drop")
 
-    deploy.set_up_bucket(
+    heroku.set_up_bucket(
         {
-            **deploy.setup()[1],
+            **heroku.setup()[1],
             "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP",
             "ALLOWED_HOSTS": HOST,
             "AWS_STORAGE_BUCKET_NAME": "drop",
@@ -719,7 +719,7 @@ def test_the_stand_in_refuses_what_the_cli_does_not_document(
 
 
 def test_a_flag_that_the_cli_does_not_have_stops_a_deployment(place: Place) -> None:
-    script = place.tree / "ops" / "deploy.py"
+    script = place.tree / "ops" / "heroku.py"
     script.write_text(script.read_text().replace("--no-remote", "--no-git-remote"))
     place.commit()
 

@@ -14,7 +14,7 @@ from decouple import RepositoryEnv
 
 from local import run
 from machine import INFO, Machine, prod
-from ops import budget, deploy, doctor, envfile, production
+from ops import budget, doctor, envfile, heroku, production
 from ops import prod as prod_verb
 from test_env import compose
 
@@ -264,10 +264,10 @@ def test_whatever_env_holds_no_verb_ends_with_a_traceback(
                     lambda env=env: envfile.ports(env),
                     lambda env=env: prod_verb.problems(env),
                     lambda env=env: production.problems(env),
-                    lambda env=env: deploy.env_problems(env, "flower"),
+                    lambda env=env: heroku.env_problems(env, "flower"),
                 ):
                     said += sentences(use)
-                deploy.outgoing(env)
+                heroku.outgoing(env)
                 variables = run.variables(env, {})
                 assert all("\0" not in n + v and "=" not in n for n, v in variables.items())
             for sentence in said:

@@ -1,6 +1,6 @@
 """`make deploy`: the app on Heroku, the first time and each time after; with FLOWER_APP Flower too.
 
-    APP=drop FLOWER_APP=drop-flower python3 -m ops.deploy
+    APP=drop FLOWER_APP=drop-flower python3 -m ops.heroku
 
 What is there already stays; what is missing is made. Each command is printed before it runs,
 without secrets. DRY_RUN=1 only prints: what a first deployment would run. Python 3.8 and its
