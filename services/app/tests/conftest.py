@@ -111,7 +111,8 @@ def disk(settings, tmp_path):
 
 
 def _empty_store(kind, settings, tmp_path):
-    from uploads import bucket, presence, storage
+    from uploads import presence, storage
+    from uploads.bucket import marker
     from uploads.models import Installation
 
     settings.USE_S3 = kind == "s3"
@@ -123,7 +124,7 @@ def _empty_store(kind, settings, tmp_path):
     if kind == "s3":
         store.client.create_bucket(Bucket=settings.AWS_STORAGE_BUCKET_NAME)
     Installation.objects.filter(id=1).update(marker=None, used_bytes=0)
-    bucket.pair()
+    marker.pair()
     yield store
     storage.storage.cache_clear()
 

@@ -8,9 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from moto.s3.responses import S3Response
 
-from uploads import bucket_rules
+from uploads.bucket import rules as bucket_rules
 from uploads.errors import StorageUnavailable
-from uploads.storage import S3, trial
+from uploads.storage import S3, s3_admin
 from uploads.storage.s3 import shared_session
 
 pytestmark = pytest.mark.django_db
@@ -221,8 +221,8 @@ class TestCors:
 
     def test_the_preflight_is_a_browsers(self, s3, production):
         run("setup_bucket", "--origin", "https://drop.example.org")
-        assert trial.preflight(s3, "https://drop.example.org")
-        assert not trial.preflight(s3, "https://elsewhere.example")
+        assert s3_admin.preflight(s3, "https://drop.example.org")
+        assert not s3_admin.preflight(s3, "https://elsewhere.example")
 
     def test_the_port_of_https_is_a_part_of_the_origin(self, s3, production, settings):
         settings.HTTPS_PORT = 8443

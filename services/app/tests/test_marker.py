@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 from samples import at_once
-from uploads import bucket
+from uploads.bucket import marker
 from uploads.errors import BucketMismatch
 from uploads.models import Installation, Sweep
 from uploads.sweeps import reconcile
@@ -35,7 +35,7 @@ class TestOddMarker:
         write(store, body)
         Installation.objects.update(marker=None)
         with pytest.raises(BucketMismatch, match="no installation's id"):
-            bucket.pair()
+            marker.pair()
 
     def test_a_sweep_says_so_in_its_row(self, store, body):
         write(store, body)
@@ -48,8 +48,8 @@ class TestOddMarker:
 
     def test_its_owner_may_take_the_bucket(self, store, body):
         write(store, body)
-        bucket.pair(take=True)
-        bucket.check_ours()
+        marker.pair(take=True)
+        marker.check_ours()
 
 
 @pytest.mark.django_db
@@ -58,12 +58,12 @@ class TestOddMarker:
 )
 def test_an_id_is_the_same_however_it_is_written(store, form):
     write(store, form(str(Installation.objects.get().marker)).encode())
-    bucket.check_ours()
+    marker.check_ours()
 
 
 @pytest.mark.django_db(transaction=True)
 def test_first_starts_at_once_pair_one_installation(store, monkeypatch):
-    read = bucket.read_marker
+    read = marker.read_marker
     for _ in range(5):
         Installation.objects.update(marker=None)
         store.delete(["marker"])
@@ -76,7 +76,7 @@ def test_first_starts_at_once_pair_one_installation(store, monkeypatch):
                 waited.once = together.wait(10)
             return found
 
-        monkeypatch.setattr(bucket, "read_marker", read_together)
-        markers = at_once(bucket.pair, 4)
+        monkeypatch.setattr(marker, "read_marker", read_together)
+        markers = at_once(marker.pair, 4)
         assert len(set(markers)) == 1
         assert read() == str(Installation.objects.get().marker)

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from uploads import bucket
+from uploads.bucket import marker
 from uploads.errors import BucketMismatch
 from uploads.keys import PREFIXES
 from uploads.models import Installation
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def why_not_ours() -> str:
     """What a sweep's row would say; blank where the bucket is ours."""
     try:
-        bucket.check_ours()
+        marker.check_ours()
     except BucketMismatch as mismatch:
         return str(mismatch)
     return ""
@@ -53,4 +53,4 @@ def test_a_bucket_of_another_installation_is_paired_by_what_is_said(store, is_fu
     follow(why_not_ours())
 
     assert why_not_ours() == ""
-    assert bucket.read_marker() == str(Installation.objects.get().marker)
+    assert marker.read_marker() == str(Installation.objects.get().marker)

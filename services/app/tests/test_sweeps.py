@@ -9,7 +9,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import bucket, lifecycle
+from uploads import lifecycle
+from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
 from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, report, walk
@@ -202,7 +203,7 @@ class TestReconcile:
 
     def test_the_marker_stays(self, store):
         reconcile.reconcile(now=after_the_grace())
-        assert bucket.read_marker() == str(Installation.objects.get().marker)
+        assert marker.read_marker() == str(Installation.objects.get().marker)
 
     def test_a_listing_that_lacks_what_is_there_removes_nothing(self, store, receive, monkeypatch):
         receive("file", b"x")
@@ -328,17 +329,17 @@ class TestForeignBucket:
     def test_a_new_database_does_not_adopt_a_bucket_with_uploads(self, store, foreign):
         Installation.objects.update(marker=None)
         with pytest.raises(BucketMismatch):
-            bucket.pair()
+            marker.pair()
         assert Installation.objects.get().marker is not None
 
     def test_a_new_database_adopts_an_empty_bucket(self, store):
-        marker = Installation.objects.get().marker
+        ours = Installation.objects.get().marker
         Installation.objects.update(marker=None)
-        assert bucket.pair() == marker
+        assert marker.pair() == ours
 
     def test_its_owner_may_take_it(self, store, foreign):
-        bucket.pair(take=True)
-        bucket.check_ours()
+        marker.pair(take=True)
+        marker.check_ours()
 
 
 @pytest.mark.django_db(transaction=True)

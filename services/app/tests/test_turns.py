@@ -238,7 +238,7 @@ class TestRest:
 
         with monkeypatch.context() as patch:
             patch.setattr(store, "list", fails)
-            patch.setattr(reconcile.bucket, "pair", lambda: None)
+            patch.setattr(reconcile.marker, "pair", lambda: None)
             asked = iter(range(10**6))
             patch.setattr(turns.Turn, "over", lambda self: next(asked) % 2 == 1)
             with pytest.raises(ValueError, match="odd"):
@@ -267,7 +267,7 @@ class TestHalves:
                 raise StorageUnavailable("no", cause="SlowDown on ListObjectsV2")
             return listing(prefix, after)
 
-        monkeypatch.setattr(reconcile.bucket, "pair", reconcile.bucket.check_ours)
+        monkeypatch.setattr(reconcile.marker, "pair", reconcile.marker.check_ours)
         monkeypatch.setattr(store, "list", list_)
         with pytest.raises(StorageUnavailable):
             reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)

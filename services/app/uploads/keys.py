@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-# Its body is the installation's id; see uploads.bucket. It lies beside the prefixes.
+# Its body is the installation's id; see uploads.bucket.marker. It lies beside the prefixes.
 MARKER = "marker"
 
 

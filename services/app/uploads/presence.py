@@ -15,7 +15,7 @@ from functools import cache
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
-from uploads import bucket
+from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable
 from uploads.keys import PREFIXES, key_under, prefix_of
 from uploads.lifecycle import discard_uploads
@@ -149,7 +149,7 @@ def remove_vanished(suspects: list[Suspect]) -> bool:
     A database that refuses costs the page nothing: it is shown as if nothing had vanished.
     """
     try:
-        bucket.check_not_foreign()
+        marker.check_not_foreign()
         discard_vanished(suspects)
     except (BucketMismatch, StorageUnavailable, DatabaseError) as error:
         log.warning("vanished uploads stay: %s", error)

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('deadline__isnull', False), ('expires_at__isnull', True), ('state', 'pending')), models.Q(('deadline__isnull', True), ('expires_at__isnull', False), models.Q(('state', 'pending'), _negated=True)), _connector='OR'), name='upload_pending_has_a_deadline_instead_of_expires_at'), models.CheckConstraint(condition=models.Q(('kind__in', ['image', 'file'])), name='upload_kind'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'checking', 'ready', 'rejected'])), name='upload_state'), models.CheckConstraint(condition=models.Q(('kind', 'image'), ('state__in', ['pending', 'ready']), _connector='OR'), name='upload_only_images_are_checked'), models.CheckConstraint(condition=models.Q(('size_bytes__gt', 0)), name='upload_size')],
             },
         ),
-        # The one row, unpaired: uploads/bucket.py fills it in.
+        # The one row, unpaired: uploads/bucket/marker.py fills it in.
         migrations.RunSQL(
             "INSERT INTO uploads_installation (id, used_bytes) VALUES (1, 0)",
             migrations.RunSQL.noop,

@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import F, IntegerField, Sum, Value
 from django.db.models.functions import Least, Now, Power
 
-from uploads import bucket
+from uploads.bucket import marker
 from uploads.errors import StorageUnavailable
 from uploads.models import Installation, PurgeKey, Upload
 from uploads.storage import DELETE_MAX, storage
@@ -34,7 +34,7 @@ def purge(now: datetime | None = None) -> int | None:
             return None
         with reporting("purge") as report:
             while not mine.over() and PurgeKey.objects.due(now).exists():
-                bucket.check_ours()
+                marker.check_ours()
                 moment = now or database_clock()
                 leased = lease_keys(moment)
                 if not leased:  # they are in another transaction's hands

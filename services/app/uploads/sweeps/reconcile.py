@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from uploads import bucket
+from uploads.bucket import marker
 from uploads.errors import StorageUnavailable
 from uploads.keys import PREFIXES, prefix_of
 from uploads.lifecycle import remove_leftovers
@@ -39,7 +39,7 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
         with reporting("reconcile") as report:
             with report.part("what workers left on this machine's disk"):
                 remove_leftovers()
-            bucket.pair()
+            marker.pair()
             walked = Walk.resume()
             # By the clock that wrote the rows, and by the one that wrote the objects.
             rows_before = (now or database_clock()) - GRACE

@@ -5,14 +5,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from uploads import bucket
+from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable
 
 
 class Command(BaseCommand):
     """Run by release; idempotent."""
 
-    help = "Pair the database with its bucket by the marker in it; see uploads/bucket.py."
+    help = "Pair the database with its bucket by the marker in it; see uploads/bucket/marker.py."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """`--take`."""
@@ -26,10 +26,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, take: bool, **options: Any) -> None:
         """Pair, or say why not. Another's bucket does not stop a release: nothing is removed."""
         try:
-            marker = bucket.pair(take=take)
+            paired = marker.pair(take=take)
         except BucketMismatch as error:
             self.stderr.write(self.style.WARNING(str(error)))
         except StorageUnavailable as error:
             raise CommandError(f"{error} ({error.__cause__})") from error
         else:
-            self.stdout.write(f"The bucket is paired with this database: {marker}")
+            self.stdout.write(f"The bucket is paired with this database: {paired}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from uploads import bucket_rules
+from uploads.bucket import rules
 from uploads.errors import StorageUnavailable
 from uploads.storage import S3, storage
 
@@ -30,11 +30,11 @@ class Command(BaseCommand):
         s3 = storage()
         if not isinstance(s3, S3):
             raise CommandError("USE_S3=False: there is no bucket.")
-        origins = [o.rstrip("/") for o in origin] or bucket_rules.origins()
+        origins = [o.rstrip("/") for o in origin] or rules.origins()
         if not origins:
             raise CommandError("Which pages may upload? --origin https://drop.example.org")
         try:
-            for done in bucket_rules.set_rules(s3, origins):
+            for done in rules.set_rules(s3, origins):
                 self.stdout.write(done)
         except StorageUnavailable as error:
             raise CommandError(f"{error} ({error.__cause__})") from error

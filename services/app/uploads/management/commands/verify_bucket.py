@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from uploads import bucket_rules
+from uploads.bucket import rules
 from uploads.errors import StorageUnavailable
 from uploads.storage import S3, storage
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
         if not isinstance(s3, S3):
             return
         try:
-            findings = list(bucket_rules.verify(s3))
+            findings = list(rules.verify(s3))
         except StorageUnavailable as error:
             raise CommandError(f"{error} ({error.__cause__})") from error
         for finding in findings:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from uploads.errors import StorageUnavailable
 from uploads.keys import INCOMING, key_under
 from uploads.storage import S3, Ticket
-from uploads.storage.trial import delete_alone, read_unsigned, send_form
+from uploads.storage.s3_admin import delete_alone, read_unsigned, send_form
 
 SECONDS = 300  # that a form is good for
 DAY = 24 * 60 * 60  # seconds; more than a server's clock may differ

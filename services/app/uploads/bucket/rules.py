@@ -12,20 +12,20 @@ from typing import Any
 
 from django.conf import settings
 
-from uploads.bucket_trial import try_out
+from uploads.bucket.trial import try_out
 from uploads.errors import StorageUnavailable
 from uploads.keys import PREFIXES
 from uploads.storage import S3
-from uploads.storage.rules import (
+from uploads.storage.s3_admin import (
     Unknown,
     cors_rules,
     keeps_versions,
     lifecycle_rules,
+    preflight,
     put_cors,
     put_lifecycle,
     region_of,
 )
-from uploads.storage.trial import preflight
 
 DAY = 24 * 60 * 60  # seconds
 OURS = "s3tasks-"  # how the ids of our rules begin; others in the bucket stay
