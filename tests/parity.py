@@ -132,6 +132,7 @@ def differences(root: Path) -> list[str]:
         *compose_commands(tree),
         *procfile_commands(tree),
         *entry_scripts(tree),
+        *health(tree),
         *variables(tree),
         *dyno(tree),
         *server(tree),
@@ -215,6 +216,20 @@ def entry_scripts(tree: Tree) -> Iterator[str]:
             yield f"{name}: `{line}` is no executable in {folder.relative_to(tree.root)}"
         elif not script.read_text().rstrip().splitlines()[-1].startswith("exec "):
             yield f"{name}: {line} does not end with exec, so that signals reach a shell instead"
+
+
+def health(tree: Tree) -> Iterator[str]:
+    """The worker and beat are asked by the image's own `bin/alive`, which every file leaves so."""
+    for file in ("docker-compose.yml", "docker-compose.prod.yml"):
+        services = tree.services(file)
+        for name in ("worker", "beat"):
+            found = services.get(name, {}).get("healthcheck", {}).get("test")
+            wanted = ["CMD", "bin/alive", name] if file == "docker-compose.yml" else None
+            if found != wanted:
+                yield f"{file}: {name} is asked by {found} whether it is well, not by bin/alive"
+    script = tree.built(tree.heroku["build"]["docker"]["web"]).parent / "bin/alive"
+    if not script.is_file() or not script.stat().st_mode & 0o111:
+        yield "bin/alive is no executable of the app's image"
 
 
 def variables(tree: Tree) -> Iterator[str]:

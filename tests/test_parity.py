@@ -109,8 +109,16 @@ CHANGES = [
         "RUN --mount=type=cache,target=/c pip",
         "RUN --mount",
     ),
+    ("docker-compose.yml", "bin/alive, beat", "bin/alive, worker", "beat is asked by"),
+    ("docker-compose.yml", "[CMD, bin/alive, worker]", "find /tmp", "worker is asked by find"),
     ("services/app/bin/beat", 'exec "$@"', '"$@"', "does not end with exec"),
 ]
+
+
+@pytest.mark.parametrize("change", [lambda f: f.unlink(), lambda f: f.chmod(0o644)])
+def test_an_image_that_cannot_say_whether_it_is_well_is_named(copy, change):
+    change(copy / "services/app/bin/alive")
+    assert differences(copy) == ["bin/alive is no executable of the app's image"]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,56 @@ def test_a_sign_that_cannot_be_shown_ends_nothing(tmp_path, monkeypatch):
     heartbeat.touch("beat")
 
 
+def alive(who: str, folder: Path, **values: str) -> int:
+    """What `bin/alive` ends with."""
+    command = [APP / "bin" / "alive", who, folder]
+    return subprocess.run(command, env={**os.environ, **values}).returncode
+
+
+def age(file: Path, seconds: float) -> None:
+    """Let the last heartbeat in the file be so long ago."""
+    then = time.time() - seconds
+    os.utime(file, (then, then))
+
+
+@pytest.mark.parametrize("who", ["worker", "beat"])
+def test_what_has_given_no_heartbeat_is_not_alive(who, tmp_path):
+    assert alive(who, tmp_path) == 1
+
+
+def test_who_is_asked_for_is_one_of_the_two(tmp_path):
+    for who in ("", "web", "*"):
+        assert alive(who, tmp_path) == 2
+
+
+def test_beat_is_alive_until_its_heartbeat_is_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "FOLDER", tmp_path)
+    heartbeat.touch("beat")
+    assert alive("beat", tmp_path) == 0
+    assert alive("worker", tmp_path) == 1
+    age(tmp_path / "s3tasks-beat", 3 * heartbeat.PAUSE)
+    assert alive("beat", tmp_path) == 0
+    age(tmp_path / "s3tasks-beat", 4 * heartbeat.PAUSE + 1)
+    assert alive("beat", tmp_path) == 1
+
+
+@pytest.mark.parametrize(("given", "processes"), [("", 2), ("1", 1), ("3", 3)])
+def test_the_worker_is_alive_while_its_loop_and_all_of_its_pool_are(
+    given, processes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(heartbeat, "FOLDER", tmp_path)
+    names = ["worker", *(f"worker-{number}" for number in range(processes))]
+    for name in names:
+        assert alive("worker", tmp_path, WORKER_CONCURRENCY=given) == 1
+        heartbeat.touch(name)
+    assert alive("worker", tmp_path, WORKER_CONCURRENCY=given) == 0
+    for name in names:
+        age(tmp_path / f"s3tasks-{name}", 4 * heartbeat.PAUSE + 1)
+        assert alive("worker", tmp_path, WORKER_CONCURRENCY=given) == 1
+        heartbeat.touch(name)
+    assert alive("worker", tmp_path, WORKER_CONCURRENCY=given) == 0
+
+
 def forget_redis():
     """Close what the process' client holds; the next one reads the settings anew."""
     rate.client().connection_pool.disconnect()
