@@ -90,7 +90,7 @@ class ProgramsMiddleware:
                 response = rewritten(response, problem, PROBLEM)
                 response["Cache-Control"] = "no-store"
                 return response
-            request.urlconf = "api.put_urls"
+            request.urlconf = "s3tasks.put_urls"
             return rewritten(self.get_response(request), line, TEXT)
 
 

@@ -1,12 +1,48 @@
-"""Which door leads where."""
+"""Every address, by who may use it. Beside these, `s3tasks.web.health` answers `/healthz` and
+WhiteNoise the static files, both to anyone; a PUT outside `/api/` has `s3tasks.put_urls`."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+
+from api.document import api
+from api.local_storage import LocalStorage
+from api.put import Deletion
+from api.ready import ready
+from api.sharex import sharex
+from pages import operator, views
+from uploads.models import Kind
+
+
+class TokenConverter(StringConverter):
+    """A link's token: 22 such characters, or fewer where a link was cut in two."""
+
+    regex = "[A-Za-z0-9_-]+"
+
+
+register_converter(TokenConverter, "token")
 
 urlpatterns = [
-    path("", include("api.urls")),
-    path("", include("pages.urls")),
-    # Behind the pages', of which one is its login.
+    # --- Anyone; a link opens for whoever was given its token of 128 random bits -----------------
+    path("readyz", ready),
+    path("sharex.sxcu", sharex, name="sharex"),
+    path("i/<token:token>", views.Link.as_view(kind=Kind.IMAGE), name="image-link"),
+    path("i/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
+    path("f/<token:token>", views.Link.as_view(kind=Kind.FILE), name="file-link"),
+    path("f/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
+    # --- The owner, by the visitor's cookie; whoever has none gets a new one ---------------------
+    path("", views.Images.as_view(), name="images"),
+    path("images/clear/", views.Clear.as_view(kind=Kind.IMAGE), name="clear-images"),
+    path("files/", views.Files.as_view(), name="files"),
+    path("files/clear/", views.Clear.as_view(kind=Kind.FILE), name="clear-files"),
+    path("uploads/<uuid:upload_id>/delete/", views.Delete.as_view(), name="delete"),
+    # … or by the `owner_token` of an upload. Its document and its page are anyone's.
+    path("api/", api.urls),
+    # --- The bearer of what we signed ------------------------------------------------------------
+    path("d/<str:secret>", Deletion.as_view(), name="deletion"),
+    path("storage/<str:signed>", LocalStorage.as_view(), name="local-storage"),
+    # --- The operator, once logged in ------------------------------------------------------------
+    path("admin/login/", operator.login),  # before Django's own
     path("admin/", admin.site.urls),
 ]
 

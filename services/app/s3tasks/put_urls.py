@@ -1,4 +1,4 @@
-"""The addresses of a PUT: every one is the name of a file.
+"""The addresses of a PUT, which is anyone's: every one is the name of a file.
 
 The others follow so that `reverse` finds them.
 """
