@@ -20,7 +20,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from api.problems import line, line_of
-from s3tasks.body import CHUNK_BYTES, Body, body_of
+from s3tasks.web.request_body import CHUNK_BYTES, Body, body_of
 from uploads import lifecycle
 from uploads.errors import UploadError
 from uploads.storage import LocalDisk, storage

@@ -13,7 +13,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from s3tasks.body import body_of
+from s3tasks.web.request_body import body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads.errors import UploadError
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http.multipartparser import MultiPartParser
 
-from s3tasks.body import CHUNK_BYTES, Body
+from s3tasks.web.request_body import CHUNK_BYTES, Body
 from uploads.models import Kind
 
 FILES_AT_ONCE = {Kind.IMAGE: 10, Kind.FILE: 1}

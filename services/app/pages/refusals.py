@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from pages import errors
-from s3tasks.body import line_of, told
+from s3tasks.web.request_body import line_of, told
 
 
 class RefusalMiddleware:

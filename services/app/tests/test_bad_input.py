@@ -6,7 +6,7 @@ from django.test import Client
 import multipart
 from multipart import message, nothing_is_left, post
 from pages.body import Spool
-from s3tasks import body
+from s3tasks.web import request_body
 from samples import picture
 from uploads.models import Upload
 
@@ -196,16 +196,16 @@ class TestDraining:
     def clock(self, monkeypatch):
         """A clock that the test moves."""
         moments = [0.0]
-        monkeypatch.setattr(body.time, "monotonic", lambda: moments[0])
+        monkeypatch.setattr(request_body.time, "monotonic", lambda: moments[0])
         return moments
 
     def test_what_is_accepted_has_all_the_time_it_takes(self, clock):
-        stream = body.Body(self.Endless(), None)
+        stream = request_body.Body(self.Endless(), None)
         clock[0] = 1_000_000.0
         assert stream.read(10)
 
     def test_what_is_dropped_is_read_for_twenty_seconds(self, clock):
-        stream = body.Body(self.Endless(), None)
+        stream = request_body.Body(self.Endless(), None)
         stream.lose_point()
         clock[0] = 20.0
         assert stream.read(10)
@@ -214,7 +214,7 @@ class TestDraining:
         assert stream.given_up
 
     def test_on_a_slow_line_it_is_read_for_as_long_as_what_came_before(self, clock):
-        stream = body.Body(self.Endless(), None)
+        stream = request_body.Body(self.Endless(), None)
         clock[0] = 100.0
         stream.lose_point()
         clock[0] = 200.0
@@ -226,7 +226,7 @@ class TestDraining:
         self, disk, client, settings, monkeypatch
     ):
         settings.MAX_FILE_BYTES = 10
-        monkeypatch.setattr(body, "DRAIN_SECONDS", -1.0)
+        monkeypatch.setattr(request_body, "DRAIN_SECONDS", -1.0)
         monkeypatch.setattr(Spool, "chunk_size", KIB)
         response = post(client, "/files/", ("description", "Kept"), ("file", "a.bin", b"x" * MIB))
         assert response.status_code == 422

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from s3tasks.body import line_of
+from s3tasks.web.request_body import line_of
 from uploads import deadline
 
 
