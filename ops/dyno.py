@@ -66,7 +66,7 @@ def choose() -> dict[str, str]:
     """What Heroku draws, and the ports on this machine: into the environment, for Compose."""
     web, flower, minio, console = doctor.free_ports(4)
     chosen = {
-        "COMPOSE_FILE": "docker-compose.yml:compose/dyno.yml",
+        "COMPOSE_FILE": "docker-compose.yml:compose/dyno/dyno.yml",
         "COMPOSE_PATH_SEPARATOR": ":",
         "DYNO_UID": str(random.randrange(10_000, 60_000)),  # noqa: S311  no secret
         "DYNO_PORT": str(random.randrange(3_000, 60_000)),  # noqa: S311

@@ -168,7 +168,7 @@ def images(tree: Tree) -> Iterator[str]:
 
 def compose_commands(tree: Tree) -> Iterator[str]:
     """Every process type is a service with the same command, in each compose file."""
-    files = ["docker-compose.yml", "docker-compose.prod.yml", "compose/dyno.yml"]
+    files = ["docker-compose.yml", "docker-compose.prod.yml", "compose/dyno/dyno.yml"]
     for file in files:
         if not (tree.root / file).exists():
             continue
@@ -269,7 +269,7 @@ def variables(tree: Tree) -> Iterator[str]:
 
 def dyno(tree: Tree) -> Iterator[str]:
     """The overlay gives all process types what heroku.yml says, and nothing of this machine."""
-    file = "compose/dyno.yml"
+    file = "compose/dyno/dyno.yml"
     services = tree.services(file)
     config = tree.heroku.get("setup", {}).get("config", {})
     # Heroku's own, and the engine's.

@@ -55,7 +55,7 @@ def test_the_bootstrap_is_told_what_it_reads_and_nothing_else():
     assert given == set(read)
 
 
-@pytest.mark.parametrize("file", ["docker-compose.yml", "compose/dyno.yml"])
+@pytest.mark.parametrize("file", ["docker-compose.yml", "compose/dyno/dyno.yml"])
 def test_no_secret_stands_in_a_command(file):
     for name, service in Tree(ROOT).services(file).items():
         said = str([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])

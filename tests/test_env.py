@@ -157,9 +157,9 @@ def names_read() -> set[str]:
             found.update(re.findall(pattern, text))
     for text in texts("ops/*.py"):  # `ports["WEB_PORT"]`, and PORTS, which names all four
         found.update(set(re.findall(r"['\"]([A-Z][A-Z0-9_]+)['\"]", text)) & set(NAMES))
-    for text in texts("docker-compose*.yml", "compose/*.yml", "services/caddy/Caddyfile"):
+    for text in texts("docker-compose*.yml", "compose/**/*.yml", "services/caddy/Caddyfile"):
         found.update(re.findall(r"(?<!\$)[${]{2}([A-Z][A-Z0-9_]+)", uncommented(text)))
-    for text in texts("services/*/bin/*", "compose/*.sh", "ops/*.sh", ".ci/run"):
+    for text in texts("services/*/bin/*", "compose/**/*.sh", "ops/*.sh", ".ci/run"):
         code = uncommented(text)
         local = set(re.findall(r"(?:^|[\s;])(?:export )?([A-Z][A-Z0-9_]+)=", code))
         read = set(re.findall(r"\$\{?#?([A-Z][A-Z0-9_]+)", code))

@@ -377,7 +377,7 @@ def test_a_checkout_on_windows_has_the_line_ends_of_linux(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "file", ["docker-compose.yml", "docker-compose.prod.yml", "compose/dyno.yml"]
+    "file", ["docker-compose.yml", "docker-compose.prod.yml", "compose/dyno/dyno.yml"]
 )
 def test_no_proxy_of_dockers_configuration_comes_between_our_own(file: str) -> None:
     text = (ROOT / file).read_text()

@@ -141,7 +141,7 @@ def test_a_project_that_holds_other_containers_is_left_alone(
         "theirs": str(elsewhere),
         "production's": f"{base},{tree}/docker-compose.prod.yml",
         "development's": base,
-        "dyno's": f"{base},{tree}/compose/dyno.yml",
+        "dyno's": f"{base},{tree}/compose/dyno/dyno.yml",
         "blank": "",  # of an engine that keeps no such label
     }
     prod(machine)
