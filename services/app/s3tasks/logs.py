@@ -33,7 +33,7 @@ def configuration(*, json: bool) -> dict[str, Any]:
         },
         "formatters": {
             "json": {
-                "()": "s3tasks.logs.Line",
+                "()": "s3tasks.logs.JsonLine",
                 "format": "%(asctime)s %(levelname)s %(name)s %(message)s %(process)d",
                 "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
             },
@@ -59,7 +59,7 @@ def configuration(*, json: bool) -> dict[str, Any]:
     }
 
 
-class Line(JsonFormatter):
+class JsonLine(JsonFormatter):
     """An event on one line, without what must not be said and what Celery says twice."""
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
