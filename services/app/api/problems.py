@@ -68,7 +68,7 @@ def line_of(error: UploadError) -> HttpResponse:
     return line(error.status, error.sentence, retry_after=error.retry_after)
 
 
-class ProgramsMiddleware:
+class ApiErrorsMiddleware:
     """Programs get no pages: errors under `/api/` are problem details, those of a PUT a line.
 
     A PUT outside `/api/` is `curl -T` and has an address space of its own: any name is a file's.

@@ -43,7 +43,7 @@ MIDDLEWARE = [
     # Before whatever asks for the visitor's address or scheme.
     "s3tasks.web.proxies.TrustedProxiesMiddleware",
     # Outermost but for that: whatever refuses a program, it answers in the program's language.
-    "api.problems.ProgramsMiddleware",
+    "api.problems.ApiErrorsMiddleware",
     "s3tasks.web.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
