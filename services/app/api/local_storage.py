@@ -130,7 +130,7 @@ class Arrival(FileUploadHandler):
         """Append the bytes; beyond what was announced they only count."""
         self.size_bytes += len(raw_data)
         if self.size_bytes > self.announced_bytes:
-            self.body.lose_point()
+            self.body.start_draining()
         else:
             self.disk.put_part(self.key, self.parts, 0, raw_data)
 

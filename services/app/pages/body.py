@@ -67,7 +67,7 @@ class Spool(FileUploadHandler):
         if self.size_bytes > self.limit_bytes or self.files > self.most_files:
             self.file.seek(0)
             self.file.truncate()
-            self.body.lose_point()
+            self.body.start_draining()
         else:
             self.file.write(raw_data)
 

@@ -206,7 +206,7 @@ class TestDraining:
 
     def test_what_is_dropped_is_read_for_twenty_seconds(self, clock):
         stream = request_body.Body(self.Endless(), None)
-        stream.lose_point()
+        stream.start_draining()
         clock[0] = 20.0
         assert stream.read(10)
         clock[0] = 20.1
@@ -216,7 +216,7 @@ class TestDraining:
     def test_on_a_slow_line_it_is_read_for_as_long_as_what_came_before(self, clock):
         stream = request_body.Body(self.Endless(), None)
         clock[0] = 100.0
-        stream.lose_point()
+        stream.start_draining()
         clock[0] = 200.0
         assert stream.read(10)
         clock[0] = 200.1

@@ -32,7 +32,7 @@ class Readable(Protocol):
 
 
 class Body:
-    """The body's stream, which ends early once reading on has lost its point."""
+    """The body's stream, which ends early once it is only drained and the time for that is over."""
 
     def __init__(self, stream: Readable, length: int | None, line: Line | None = None) -> None:
         self.stream = stream
@@ -74,7 +74,7 @@ class Body:
             deadline.begin(dry_at if dry_at != self.dry_at else None)
             self.dry_at, self.since_begun = dry_at, 0
 
-    def lose_point(self) -> None:
+    def start_draining(self) -> None:
         """From here on the body is only drained."""
         if self.drain_until is None:
             if self.line:
@@ -85,7 +85,7 @@ class Body:
     def drain(self) -> None:
         """Read on so that the answer is read: to the end, or until the time for it is over or the
         connection is cut."""
-        self.lose_point()
+        self.start_draining()
         with suppress(UnreadablePostError, SlowLine):
             while self.read(CHUNK_BYTES):
                 pass
