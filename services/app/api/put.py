@@ -47,8 +47,8 @@ class WholeBody:
             deadline.begin()  # it is waited for
             renew()
 
-        if self.body.line:
-            self.body.line.while_waiting = renew_in_time
+        if self.body.sock:
+            self.body.sock.while_waiting = renew_in_time
 
 
 @csrf_exempt  # no form can send a PUT, and what it stores is nobody's

@@ -26,7 +26,7 @@ from pages.body import FILES_AT_ONCE, UNKNOWN_LENGTH, Parser, Spool
 from s3tasks.web.request_body import body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads import limits
-from uploads.errors import RateLimited, SlowLine
+from uploads.errors import RateLimited, SlowConnection
 from uploads.models import Kind
 from uploads.rate import check_rate
 
@@ -64,7 +64,7 @@ class BodyLimitMiddleware:
             return refused
         try:
             problem = read_form(request)
-        except SlowLine as error:
+        except SlowConnection as error:
             return errors.answer(request, error)
         return errors.message_page(request, status=400, sentence=problem) if problem else None
 

@@ -1,11 +1,11 @@
-"""What the server says to a line that it did not let in, or has waited for in vain."""
+"""What the server says to a connection that it did not let in, or has waited for in vain."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
 from pages import errors
-from s3tasks.web.request_body import line_of, told
+from s3tasks.web.request_body import refusal_of, socket_of
 
 
 class RefusalMiddleware:
@@ -15,7 +15,7 @@ class RefusalMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        line = line_of(request)
-        if line and line.verdict:
-            return errors.answer(request, told(line.verdict))
+        sock = socket_of(request)
+        if sock and sock.verdict:
+            return errors.answer(request, refusal_of(sock.verdict))
         return self.get_response(request)

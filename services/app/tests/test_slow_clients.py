@@ -25,12 +25,13 @@ ENTRY = 70 * KIB  # what the loop reads of a body, and a little more
 
 CONFIG = """
 from pathlib import Path
-from s3tasks.web import lines, places, slow_clients
+from s3tasks.web import patient_socket, places, slow_clients
 exec(Path("gunicorn.conf.py").read_text())
 settings.MEDIA_ROOT = Path({media!r})
 """
 SHORT = """
-lines.SILENCE, lines.WINDOW, lines.BEAT, slow_clients.HEAD_SECONDS = 2.0, 1.0, 0.5, 2.0
+patient_socket.SILENCE, patient_socket.WINDOW, patient_socket.BEAT = 2.0, 1.0, 0.5
+slow_clients.HEAD_SECONDS = 2.0
 """
 
 

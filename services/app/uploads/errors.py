@@ -8,7 +8,7 @@ UploadError                 one sentence for the visitor, one HTTP status
 ├── UploadNotFound    404   expired, unknown, or somebody else's
 ├── BytesMissing      409   the client says complete, storage says no
 ├── StillChecking     503   the worker has not made the image safe yet
-├── SlowLine      503/408 the server ended the sender's line
+├── SlowConnection 503/408 the server ended the sender's connection
 ├── DatabaseUnavailable 503 Postgres did not answer, or takes nothing for now
 └── StorageUnavailable 503  storage did not answer, or answered with an error
 
@@ -75,8 +75,8 @@ class StillChecking(UploadError):
     retry_after = 1
 
 
-class SlowLine(UploadError):
-    """The server ended the line on which the bytes came, or had no place for it."""
+class SlowConnection(UploadError):
+    """The server ended the connection on which the bytes came, or had no place for it."""
 
     def __init__(self, sentence: str, *, status: int, retry_after: int | None = None) -> None:
         super().__init__(sentence)

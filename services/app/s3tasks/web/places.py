@@ -1,26 +1,26 @@
 """Who may hold a thread with a body that has not all come: half of the threads, the fastest first.
 
-A line gets a place once the loop has read its first 64 KiB, which a slow one brings late. While
-nobody waits, a slow one keeps its place. When somebody does, the slowest is ended. A line that is
-faster than SLOWEST_LINE is ended for nobody; nor is one for a slower newcomer, nor for one whose
-address holds as many places already. Whoever gets no place is told so in time.
+A connection gets a place once the loop has read its first 64 KiB, which a slow one brings late.
+While nobody waits, a slow one keeps its place. When somebody does, the slowest is ended. A
+connection that is faster than SLOWEST_LINE is ended for nobody; nor is one for a slower newcomer,
+nor for one whose address holds as many places already. Whoever gets no place reads so in time.
 """
 
 from collections import Counter
 from dataclasses import dataclass
 
-from s3tasks.web import lines
-from s3tasks.web.lines import SLOWEST, Line
+from s3tasks.web import patient_socket
+from s3tasks.web.patient_socket import SLOWEST, PatientSocket
 
-PATIENCE = 9.0  # seconds that a line waits for a place; it reads within 10 that there is none
+PATIENCE = 9.0  # seconds that a connection waits for a place; it reads within 10 that there is none
 SLOWEST_LINE = 64 * 1024  # bytes a second, as a pending row is waited for
 
 
 @dataclass
 class Waiting:
-    """A line without a place."""
+    """A connection without a place."""
 
-    line: Line
+    sock: PatientSocket
     source: str
     since: float
     speed: float  # bytes a second of what it has brought
@@ -31,21 +31,21 @@ class Places:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.held: dict[Line, str] = {}  # by whom
+        self.held: dict[PatientSocket, str] = {}  # by whom
         self.waiting: list[Waiting] = []
 
-    def wait(self, line: Line, source: str, now: float) -> None:
-        """The line wants one."""
-        speed = len(line.ahead) / max(now - line.began, 0.001)
-        self.waiting.append(Waiting(line, source, now, speed))
+    def wait(self, sock: PatientSocket, source: str, now: float) -> None:
+        """The connection wants one."""
+        speed = len(sock.ahead) / max(now - sock.began, 0.001)
+        self.waiting.append(Waiting(sock, source, now, speed))
 
-    def release(self, line: Line) -> None:
-        """The line's request is over."""
-        line.has_place = False
-        self.held.pop(line, None)
-        self.waiting = [each for each in self.waiting if each.line is not line]
+    def release(self, sock: PatientSocket) -> None:
+        """The connection's request is over."""
+        sock.has_place = False
+        self.held.pop(sock, None)
+        self.waiting = [each for each in self.waiting if each.sock is not sock]
 
-    def admitted(self) -> list[Line]:
+    def admitted(self) -> list[PatientSocket]:
         """Those that have a place now and had none before."""
         new = []
         while self.waiting and len(self.held) < self.count:
@@ -55,31 +55,31 @@ class Places:
                 key=lambda each: (shares[each.source], each.speed < SLOWEST_LINE, each.since),
             )
             self.waiting.remove(first)
-            self.held[first.line] = first.source
-            first.line.has_place = True
-            new.append(first.line)
+            self.held[first.sock] = first.source
+            first.sock.has_place = True
+            new.append(first.sock)
         return new
 
     def end_slow_ones(self, now: float) -> None:
-        """End as many as there are lines that wait and may take their places."""
+        """End as many as there are connections that wait and may take their places."""
         shares = Counter(self.held.values())
         # In a siege they are told apart sooner, or the queue would be longer than its patience.
-        window = lines.WINDOW / (3 if len(self.waiting) > self.count else 1)
-        ending = sum(1 for line in self.held if line.verdict)
+        window = patient_socket.WINDOW / (3 if len(self.waiting) > self.count else 1)
+        ending = sum(1 for sock in self.held if sock.verdict)
         for each in self.waiting[ending:]:
             slow = [
-                (-shares[source], speed, line)
-                for line, source in self.held.items()
-                if not line.verdict
-                and (speed := line.speed(now, window)) is not None
+                (-shares[source], speed, sock)
+                for sock, source in self.held.items()
+                if not sock.verdict
+                and (speed := sock.speed(now, window)) is not None
                 and speed < min(SLOWEST_LINE, each.speed)
                 and (source == each.source or shares[source] > shares[each.source])
             ]
             if slow:
                 min(slow, key=lambda found: found[:2])[2].end(SLOWEST)
 
-    def given_up(self, now: float) -> list[Line]:
+    def given_up(self, now: float) -> list[PatientSocket]:
         """Those that have waited long enough."""
-        late = [each.line for each in self.waiting if now - each.since >= PATIENCE]
-        self.waiting = [each for each in self.waiting if each.line not in late]
+        late = [each.sock for each in self.waiting if now - each.since >= PATIENCE]
+        self.waiting = [each for each in self.waiting if each.sock not in late]
         return late

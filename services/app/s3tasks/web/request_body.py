@@ -8,15 +8,15 @@ from django.http import HttpRequest, UnreadablePostError
 from django.utils.translation import gettext as _
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
-from s3tasks.web import lines
-from s3tasks.web.lines import CROWDED, SILENT, SLOWEST, Line
+from s3tasks.web import patient_socket
+from s3tasks.web.patient_socket import CROWDED, SILENT, SLOWEST, PatientSocket
 from uploads import deadline
-from uploads.errors import SlowLine
+from uploads.errors import SlowConnection
 
 CHUNK_BYTES = 1024 * 1024
 # Who answers without reading the body to its end resets the connection, and the visitor reads that
-# instead of the answer. So the rest is read and dropped: for this long, or on a slow line for as
-# long as what was accepted took.
+# instead of the answer. So the rest is read and dropped: for this long, or on a slow connection for
+# as long as what was accepted took.
 DRAIN_SECONDS = 20.0
 
 
@@ -34,9 +34,11 @@ class Readable(Protocol):
 class Body:
     """The body's stream, which ends early once it is only drained and the time for that is over."""
 
-    def __init__(self, stream: Readable, length: int | None, line: Line | None = None) -> None:
+    def __init__(
+        self, stream: Readable, length: int | None, sock: PatientSocket | None = None
+    ) -> None:
         self.stream = stream
-        self.line = line
+        self.sock = sock
         self.length = length
         self.began = time.monotonic()
         self.drain_until: float | None = None
@@ -48,7 +50,8 @@ class Body:
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end, or when the time for draining is over.
 
-        Raises UnreadablePostError where the visitor cut the line, SlowLine where the server did.
+        Raises UnreadablePostError where the visitor cut the connection, SlowConnection where the
+        server did.
         """
         if self.drain_until is not None and time.monotonic() > self.drain_until:
             self.given_up = True
@@ -56,8 +59,8 @@ class Body:
         try:
             data = self.stream.read(size)
         except (ParseException, OSError) as error:  # chunks that were cut, or are malformed
-            if self.line and self.line.verdict:
-                raise told(self.line.verdict) from error
+            if self.sock and self.sock.verdict:
+                raise refusal_of(self.sock.verdict) from error
             raise UnreadablePostError(str(error)) from error
         self.bytes_read += len(data)
         self.mind_the_time(len(data))
@@ -65,9 +68,10 @@ class Body:
 
     def mind_the_time(self, count: int) -> None:
         """The request's time begins when its body is there; at its sender's, what is under way
-        counts as there. So it begins anew while much is left, and when the line was waited for."""
+        counts as there. So it begins anew while much is left, and when the connection was waited
+        for."""
         self.since_begun += count
-        dry_at = self.line.dry_at if self.line else None
+        dry_at = self.sock.dry_at if self.sock else None
         left = None if self.length is None else self.length - self.bytes_read
         much = self.since_begun if left is None else left
         if much > ON_ITS_WAY or dry_at != self.dry_at:
@@ -77,8 +81,8 @@ class Body:
     def start_draining(self) -> None:
         """From here on the body is only drained."""
         if self.drain_until is None:
-            if self.line:
-                self.line.drain()
+            if self.sock:
+                self.sock.drain()
             now = time.monotonic()
             self.drain_until = now + max(DRAIN_SECONDS, now - self.began)
 
@@ -86,7 +90,7 @@ class Body:
         """Read on so that the answer is read: to the end, or until the time for it is over or the
         connection is cut."""
         self.start_draining()
-        with suppress(UnreadablePostError, SlowLine):
+        with suppress(UnreadablePostError, SlowConnection):
             while self.read(CHUNK_BYTES):
                 pass
 
@@ -99,35 +103,35 @@ class Body:
 def body_of(request: HttpRequest) -> Body:
     """The request's body. Django takes one sent in chunks for empty; gunicorn knows its end."""
     if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
-        return Body(request.META["wsgi.input"], None, line_of(request))
-    return Body(request, int(request.META.get("CONTENT_LENGTH") or 0), line_of(request))
+        return Body(request.META["wsgi.input"], None, socket_of(request))
+    return Body(request, int(request.META.get("CONTENT_LENGTH") or 0), socket_of(request))
 
 
-def line_of(request: HttpRequest) -> Line | None:
+def socket_of(request: HttpRequest) -> PatientSocket | None:
     """The connection on which the request comes; None where it does not come by gunicorn."""
-    line = request.META.get("gunicorn.socket")
-    return line if isinstance(line, Line) else None
+    sock = request.META.get("gunicorn.socket")
+    return sock if isinstance(sock, PatientSocket) else None
 
 
-def told(verdict: str) -> SlowLine:
-    """What the sender reads of a line that the server ended."""
+def refusal_of(verdict: str) -> SlowConnection:
+    """What the sender reads of a connection that the server ended."""
     if verdict == CROWDED:
         sentence = _(
             "As many uploads are coming in as the server takes at a time. Nothing was stored."
             " Please try again in a few seconds."
         )
-        return SlowLine(sentence, status=503, retry_after=10)
+        return SlowConnection(sentence, status=503, retry_after=10)
     if verdict == SLOWEST:
         sentence = _(
             "The server ended this connection: others were waiting, and it was the slowest."
             " Nothing was stored. Please try again in a minute."
         )
-        return SlowLine(sentence, status=503, retry_after=60)
+        return SlowConnection(sentence, status=503, retry_after=60)
     if verdict == SILENT:
         sentence = _(
             "The server ended this connection: nothing came for %d seconds. Nothing was stored."
         )
-        return SlowLine(sentence % lines.SILENCE, status=408)
-    return SlowLine(
+        return SlowConnection(sentence % patient_socket.SILENCE, status=408)
+    return SlowConnection(
         _("The server ended this connection after a day. Nothing was stored."), status=408
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from s3tasks.web.request_body import line_of
+from s3tasks.web.request_body import socket_of
 from uploads import deadline
 
 
@@ -15,8 +15,8 @@ class RequestTimeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        line = line_of(request)
-        deadline.begin(line.ready_at if line else None)
+        sock = socket_of(request)
+        deadline.begin(sock.ready_at if sock else None)
         try:
             return self.get_response(request)
         finally:

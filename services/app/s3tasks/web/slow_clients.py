@@ -1,9 +1,9 @@
 """gunicorn's threads, of which none waits for a client.
 
-A thread that reads or writes belongs to its client until all is through: as many slow lines as
-there are threads would be the whole site. So the loop reads heads and the beginning of bodies, and
-sends what a client did not take at once; a thread gets a request that it can answer. For what is
-left of a large body it waits, but half of the threads at the most do (see `s3tasks.web.places`).
+A thread that reads or writes belongs to its client until all is through: as many slow connections
+as there are threads would be the whole site. So the loop reads heads and the beginning of bodies,
+and sends what a client did not take at once; a thread gets a request that it can answer. For what
+is left of a large body it waits, but half of the threads at the most do (see `s3tasks.web.places`).
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import Any
 
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
-from s3tasks.web.lines import CROWDED, HEAD_MAX, SILENT, Line
+from s3tasks.web.patient_socket import CROWDED, HEAD_MAX, SILENT, PatientSocket
 from s3tasks.web.places import Places
 
 HEAD_SECONDS = 30.0  # in which a head must be there, once it has begun
@@ -49,12 +49,12 @@ SHED = [IDLE, LINGERING, HEAD, SENDING, BODY]
 
 
 class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's, on a Line."""
+    """gunicorn's, on a PatientSocket."""
 
-    sock: Line
+    sock: PatientSocket
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(cfg, Line(sock), client, server)
+        super().__init__(cfg, PatientSocket(sock), client, server)
         self.data_ready = True  # no thread waits for it
         self.state = IDLE
         self.keep = False  # the connection, after what is being sent
@@ -71,7 +71,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         self.places = Places(max(1, self.cfg.threads // 2))
         self.watched: dict[Connection, int] = {}  # and for what
-        self.in_place: dict[Line, Connection] = {}  # has a place, or waits for one
+        self.in_place: dict[PatientSocket, Connection] = {}  # has a place, or waits for one
         self.tended = 0.0
         from django.conf import settings
 
@@ -164,32 +164,32 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def look(self, conn: Connection) -> None:
         """Hand the request over where it is there, or a thread must read on."""
-        line = conn.sock
+        sock = conn.sock
         if conn.state in (IDLE, HEAD):
-            if not line.ahead:
+            if not sock.ahead:
                 self.watch(conn, IDLE)
             elif conn.state == IDLE:
-                line.begin()
+                sock.begin()
                 conn.state = HEAD
-            if line.head_end() < 0:
-                if len(line.ahead) >= HEAD_MAX:
+            if sock.head_end() < 0:
+                if len(sock.ahead) >= HEAD_MAX:
                     self.say(conn, HEAD_TOO_LARGE, keep=False)
-                elif line.ahead:
+                elif sock.ahead:
                     self.watch(conn, HEAD)
                 return
-            head = bytes(line.ahead[: line.head_end()])
+            head = bytes(sock.ahead[: sock.head_end()])
             if asked := HEALTHZ.match(head):
-                del line.ahead[: len(head)]
+                del sock.ahead[: len(head)]
                 keep = asked[2] == b"1" and not LAST.search(head)
                 body = b"ok\n" if asked[1] == b"GET" else b""
                 self.say(conn, OK % (b"keep-alive" if keep else b"close", body), keep=keep)
                 return
-        if line.body_is_here():
+        if sock.body_is_here():
             self.hand_over(conn)
-        elif line.ahead_is_full:
+        elif sock.ahead_is_full:
             self.unwatch(conn)
-            self.in_place[line] = conn
-            self.places.wait(line, source_of(conn), time.monotonic())
+            self.in_place[sock] = conn
+            self.places.wait(sock, source_of(conn), time.monotonic())
             self.admit()
         else:
             self.watch(conn, BODY)
@@ -214,10 +214,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             conn.sock.began = time.monotonic()
             self.watch(conn, LINGERING)
 
-    def dropped(self, line: Line) -> bool:
+    def dropped(self, sock: PatientSocket) -> bool:
         """Read what comes and forget it; False at its end."""
-        more = line.take()
-        line.ahead.clear()
+        more = sock.take()
+        sock.ahead.clear()
         return more
 
     # --- Threads ---
@@ -230,14 +230,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, done: "Future[bool]") -> None:
         """The thread is through with it."""
-        line = conn.sock
-        self.places.release(line)
-        self.in_place.pop(line, None)
+        sock = conn.sock
+        self.places.release(sock)
+        self.in_place.pop(sock, None)
         try:
             conn.keep = not done.cancelled() and bool(done.result())
             if conn.keep:
                 # Of the next request, which may have come with this one.
-                line.ahead[:0] = conn.parser.unreader.take_buffered()
+                sock.ahead[:0] = conn.parser.unreader.take_buffered()
             self.send(conn)
         except OSError:
             self.drop(conn)
@@ -245,13 +245,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def admit(self) -> None:
         """Hand over what has got a place."""
-        for line in self.places.admitted():
-            self.hand_over(self.in_place[line])
+        for sock in self.places.admitted():
+            self.hand_over(self.in_place[sock])
 
-    def refuse(self, line: Line, verdict: str) -> None:
+    def refuse(self, sock: PatientSocket, verdict: str) -> None:
         """A thread tells it why."""
-        line.end(verdict)
-        self.hand_over(self.in_place.pop(line))
+        sock.end(verdict)
+        self.hand_over(self.in_place.pop(sock))
 
     # --- From time to time ---
 
@@ -262,27 +262,27 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         self.tended = now
         self.places.end_slow_ones(now)
-        for line in self.places.given_up(now):
-            self.refuse(line, CROWDED)
+        for sock in self.places.given_up(now):
+            self.refuse(sock, CROWDED)
         for conn in list(self.watched):
-            line = conn.sock
+            sock = conn.sock
             if conn.state == BODY:
-                if now - line.last_came > silence():
-                    self.in_place[line] = conn
-                    self.refuse(line, SILENT)
+                if now - sock.last_came > silence():
+                    self.in_place[sock] = conn
+                    self.refuse(sock, SILENT)
             elif self.is_over(conn, now):
                 self.drop(conn)
 
     def is_over(self, conn: Connection, now: float) -> bool:
         """Whether nobody is left to whom something could be said."""
-        line = conn.sock
+        sock = conn.sock
         if conn.state == IDLE:
-            return bool(now - line.last_came > self.cfg.keepalive)
+            return bool(now - sock.last_came > self.cfg.keepalive)
         if conn.state == HEAD:
-            return now - line.began > HEAD_SECONDS
+            return now - sock.began > HEAD_SECONDS
         if conn.state == SENDING:
-            return now - line.last_came > silence()
-        return now - line.began > LINGER_SECONDS
+            return now - sock.last_came > silence()
+        return now - sock.began > LINGER_SECONDS
 
     def shed(self) -> None:
         """Make room for a newcomer: of whom least is to be expected goes."""
@@ -293,13 +293,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
 def silence() -> float:
     """Seconds; asked each time, as tests shorten it."""
-    from s3tasks.web import lines
+    from s3tasks.web import patient_socket
 
-    return lines.SILENCE
+    return patient_socket.SILENCE
 
 
 def source_of(conn: Connection) -> str:
-    """Whose line it is, as `s3tasks.web.proxies` tells it."""
+    """Whose connection it is, as `s3tasks.web.proxies` tells it."""
     from django.conf import settings
 
     from s3tasks.web.proxies import without_port

@@ -15,13 +15,13 @@ from typing import IO, Any, Protocol
 # there. 1,000 connections take 64 MiB.
 READ_AHEAD = 64 * 1024
 HEAD_MAX = 64 * 1024
-# While nobody waits for its place, a line may be as slow as it likes, but not silent for so long:
-# as long as a pending row waits (uploads.streams.PART_PATIENCE). Seconds.
+# While nobody waits for its place, a connection may be as slow as it likes, but not silent for so
+# long: as long as a pending row waits (uploads.streams.PART_PATIENCE). Seconds.
 SILENCE = 140.0
-DAY = 24 * 60 * 60.0  # seconds, after which also a line that goes on is ended
-# Over how many seconds of waiting for it a line's speed is taken.
+DAY = 24 * 60 * 60.0  # seconds, after which also a connection that goes on is ended
+# Over how many seconds of waiting for it a connection's speed is taken.
 WINDOW = 3.0
-SLICE = 0.25  # seconds, in which a thread that waits notices that its line was ended
+SLICE = 0.25  # seconds, in which a thread that waits notices that its connection was ended
 DRAINED = 64 * 1024  # bytes a second, below which a body is not read to its end for the answer
 BEAT = 15.0  # seconds between two calls of `while_waiting`
 SEND_AT_ONCE = 512 * 1024  # bytes of one answer, before others have their turn
@@ -31,12 +31,12 @@ LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.I)
 CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.I)
 EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.I)
 
-# Why a line is ended, or not let in.
+# Why a connection is ended, or not let in.
 SLOWEST, SILENT, ENDLESS, CROWDED = "slowest", "silent", "endless", "crowded"
 
 
-class LineEnded(ConnectionResetError):
-    """The server ended the line; `Line.verdict` says why."""
+class ConnectionEnded(ConnectionResetError):
+    """The server ended the connection; `PatientSocket.verdict` says why."""
 
     def __init__(self, verdict: str) -> None:
         super().__init__(errno.ECONNRESET, verdict)
@@ -45,7 +45,7 @@ class LineEnded(ConnectionResetError):
 class Piece(Protocol):
     """Some of an answer."""
 
-    def send(self, line: "Line", most: int) -> int:
+    def send(self, sock: "PatientSocket", most: int) -> int:
         """Send up to so many bytes; how many went. Raises BlockingIOError where none does."""
 
     @property
@@ -62,8 +62,8 @@ class Bytes:
     def __init__(self, data: bytes) -> None:
         self.data = memoryview(data)
 
-    def send(self, line: "Line", most: int) -> int:
-        sent = socket.socket.send(line, self.data[:most])
+    def send(self, sock: "PatientSocket", most: int) -> int:
+        sent = socket.socket.send(sock, self.data[:most])
         self.data = self.data[sent:]
         return sent
 
@@ -76,15 +76,15 @@ class Bytes:
 
 
 class FilePart:
-    """Part of a file, which goes from the disk to the line without passing through Python."""
+    """Part of a file, which goes from the disk to the connection without passing through Python."""
 
     def __init__(self, file: IO[bytes], offset: int, count: int) -> None:
         self.descriptor = os.dup(file.fileno())  # the request closes its own
         self.offset = offset
         self.left = count
 
-    def send(self, line: "Line", most: int) -> int:
-        sent = os.sendfile(line.fileno(), self.descriptor, self.offset, min(most, self.left))
+    def send(self, sock: "PatientSocket", most: int) -> int:
+        sent = os.sendfile(sock.fileno(), self.descriptor, self.offset, min(most, self.left))
         self.offset += sent
         self.left -= sent
         if not sent:
@@ -95,9 +95,9 @@ class FilePart:
         os.close(self.descriptor)
 
 
-class Line(socket.socket):
+class PatientSocket(socket.socket):
     """A connection that never blocks: what can't be sent at once is left to the loop, and what has
-    not come is waited for only by a thread whose line has a place."""
+    not come is waited for only by a thread whose connection has a place."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(fileno=connection.detach())
@@ -209,7 +209,7 @@ class Line(socket.socket):
         return self.asked_timeout
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """What has come, once something has. Raises LineEnded."""
+        """What has come, once something has. Raises ConnectionEnded."""
         if self.ahead:
             data = bytes(self.ahead[:size])
             del self.ahead[:size]
@@ -217,7 +217,7 @@ class Line(socket.socket):
         if self.asked_timeout is not None:  # what nobody reads is not waited for
             raise TimeoutError
         if self.verdict or not self.has_place:
-            raise LineEnded(self.verdict)
+            raise ConnectionEnded(self.verdict)
         try:
             data = socket.socket.recv(self, size, flags)
         except BlockingIOError:
@@ -227,7 +227,7 @@ class Line(socket.socket):
         return data
 
     def drain(self) -> None:
-        """From here on the body is read for the answer's sake: not on a slow line."""
+        """From here on the body is read for the answer's sake: not on a slow connection."""
         self.while_waiting = None
         self.drained_since, self.drained = time.monotonic(), 0
 
@@ -241,7 +241,7 @@ class Line(socket.socket):
     def wait_for(self, size: int, flags: int) -> bytes:
         """The same, where nothing is there yet."""
         if self.is_drained_in_vain():
-            raise LineEnded(self.verdict)
+            raise ConnectionEnded(self.verdict)
         poll = select.poll()
         poll.register(self, select.POLLIN)
         self.waiting_since = began = time.monotonic()
@@ -253,7 +253,7 @@ class Line(socket.socket):
                 elif now - self.began > DAY:
                     self.end(ENDLESS)
                 if self.verdict or self.is_drained_in_vain():
-                    raise LineEnded(self.verdict)
+                    raise ConnectionEnded(self.verdict)
             data = socket.socket.recv(self, size, flags)
         finally:
             self.dry_at = now = time.monotonic()
