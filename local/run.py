@@ -23,7 +23,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 import psutil
 from honcho.environ import parse_procfile
@@ -34,6 +34,7 @@ from ops import envfile
 from ops.addresses import addresses
 from ops.doctor import port_problem
 from ops.shell import clear, kept
+from ops.terminal import die, speak_as
 
 LOCAL = ROOT / ".local"
 RUN = LOCAL / "run.json"
@@ -183,15 +184,12 @@ def run_command(command: list[str], env: dict[str, str], urls: dict[str, str]) -
     return subprocess.run(command, cwd=APP, env=variables(env, urls)).returncode
 
 
-def die(message: str) -> NoReturn:
-    sys.exit(f"local: {message}")
-
-
 def main(command: list[str]) -> int:
+    speak_as("local")
     env = envfile.read(ROOT / ".env")
     wrong = envfile.value_problems(env)
     if wrong:
-        die("\nlocal: ".join(wrong))
+        die(*wrong)
     uses_s3(env)  # ends the program where its address is missing
     ports = envfile.ports(env)
     lock = take_lock()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import budget, envfile, shell
+from ops.terminal import say, speak_as
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = shlex.split(os.environ.get("COMPOSE") or "docker compose")
@@ -282,15 +283,16 @@ def check(env: dict[str, str], info: dict[str, Any], project: str) -> list[str]:
 
 
 def main() -> int:
+    speak_as("doctor")
     env = envfile.read(ROOT / ".env")
     project = shell.use(env)
     info, reason = engine()
     if info:
         version = info.get("ServerVersion", "")
-        print(f"doctor: {ENGINE} {version}, {info.get('MemTotal', 0) / GIB:.1f} GiB of memory")
+        say(f"{ENGINE} {version}, {info.get('MemTotal', 0) / GIB:.1f} GiB of memory")
         found = check(env, info, project)
     else:
-        print(f"doctor: no container engine ({reason}): `make up` will do `make local`")
+        say(f"no container engine ({reason}): `make up` will do `make local`")
         found = envfile.value_problems(env)
         if not found:
             ports = envfile.ports(env)
@@ -298,12 +300,8 @@ def main() -> int:
             problems = [port_problem(name, ports[name]) for name in ("WEB_PORT", "FLOWER_PORT")]
             found += [problem for problem in problems if problem]
     if not envfile.value_problems(env):
-        for line in budget.lines(env):
-            print(f"doctor: {line}")
-    for problem in found:
-        print(f"doctor: {problem}")
-    if not found:
-        print("doctor: nothing is in the way")
+        say(*budget.lines(env))
+    say(*(found or ["nothing is in the way"]))
     return 1 if found else 0
 
 

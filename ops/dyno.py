@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
-from typing import Any, NoReturn
+from typing import Any
 
 from client.load import THREADS, Load
 from client.smoke import smoke, wait_for
 from client.visitor import Connections, Failed, Visitor
 from ops import doctor, envfile, shell, up, usage
 from ops.budget import PLAN
+from ops.terminal import die, say, speak_as
 
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
@@ -52,14 +53,6 @@ print(Upload.objects.count())
 reconcile.delay()
 time.sleep(5)
 """
-
-
-def say(text: str) -> None:
-    print(f"dyno: {text}", flush=True)
-
-
-def die(message: str) -> NoReturn:
-    sys.exit(f"dyno: {message}")
 
 
 def choose() -> dict[str, str]:
@@ -200,6 +193,7 @@ def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[
 
 
 def main() -> int:
+    speak_as("dyno")
     env = envfile.read(doctor.ROOT / ".env")
     project = shell.use(env, shell.DYNO)
     info, reason = doctor.engine()
@@ -207,7 +201,7 @@ def main() -> int:
         die(f"it needs a container engine: {reason}")
     found = in_the_way(env, info, project)
     if found:
-        die("\ndyno: ".join(found))
+        die(*found)
     chosen = choose()
     page = f"https://localhost:{chosen['WEB_PORT']}"
     compose("down", "--volumes", "--remove-orphans")  # what a killed run left

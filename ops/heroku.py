@@ -17,9 +17,10 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 from ops import doctor, envfile, production
+from ops.terminal import die, say, speak_as
 
 ROOT = doctor.ROOT
 DRY_RUN = bool(os.environ.get("DRY_RUN"))
@@ -36,14 +37,6 @@ MASK = "****"
 GIT = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
 # Of whoever deploys. What else is called AWS_ would lead to another server, or be another's keys.
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
-
-
-def say(text: str) -> None:
-    print(f"deploy: {text}", flush=True)
-
-
-def die(message: str) -> NoReturn:
-    sys.exit(f"deploy: {message}")
 
 
 # --- Commands: shown, then run -------------------------------------------------------------------
@@ -97,7 +90,7 @@ def read(command: list[str], dry: str, *, env: dict[str, str] | None = None) -> 
     """What the command answers; ends the program where it fails."""
     answer, failure = ask(command, dry, env=env)
     if failure:
-        die(f"{failure}\ndeploy: that failed; what comes after it was not done")
+        die(failure, "that failed; what comes after it was not done")
     return answer
 
 
@@ -320,6 +313,7 @@ def deploy_flower(flower_app: str, app: str, env: dict[str, str]) -> None:
 
 
 def main() -> int:
+    speak_as("deploy")
     for name in GIT:
         os.environ.pop(name, None)
     app, flower_app = os.environ.get("APP", ""), os.environ.get("FLOWER_APP", "")
@@ -329,13 +323,13 @@ def main() -> int:
     if not DRY_RUN and not shutil.which("heroku"):
         problems.append("heroku is not installed: https://devcenter.heroku.com/articles/heroku-cli")
     if problems:
-        die("\ndeploy: ".join(problems))
+        die(*problems)
     unknown = sorted(env.keys() - set(envfile.names()))
     if unknown:
         say(f"not sent, as .env.var does not know them: {', '.join(unknown)}")
     failure = ask(["heroku", "auth:whoami"], "")[1]
     if failure:
-        die(f"{failure}\ndeploy: you are not logged in: `heroku login`")
+        die(failure, "you are not logged in: `heroku login`")
     address = deploy(app, env)
     if flower_app:
         deploy_flower(flower_app, app, env)

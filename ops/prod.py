@@ -17,20 +17,17 @@ import socket
 import ssl
 import sys
 import time
-from typing import Any, NoReturn
+from typing import Any
 
 from ops import doctor, envfile, production, shell, up
 from ops.addresses import table
+from ops.terminal import die, speak_as
 
 ENV = doctor.ROOT / ".env.production"
 FILES = ("docker-compose.yml", "docker-compose.prod.yml")
 CERTIFICATE_SECONDS = 60
 CHECK = ("python", "manage.py", "check", "--deploy")
 DONE = ("release", "minio-bootstrap")  # they end by themselves, before the rest is started
-
-
-def die(message: str) -> NoReturn:
-    sys.exit(f"prod: {message}")
 
 
 def use_production(env: dict[str, str]) -> str:
@@ -157,6 +154,7 @@ def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> 
 
 
 def main(arguments: list[str]) -> int:
+    speak_as("prod")
     env = envfile.read(ENV)
     project = use_production(env)
     if arguments and not arguments[0].startswith("-"):
@@ -164,13 +162,13 @@ def main(arguments: list[str]) -> int:
         os.execvp(doctor.COMPOSE[0], [*doctor.COMPOSE, *arguments])  # noqa: S606  no shell
     found = problems(env)
     if found:
-        die("\nprod: ".join([*found, "see .env.production"]))
+        die(*found, "see .env.production")
     info, reason = doctor.engine()
     if not info:
         die(f"it needs a container engine: {reason}")
     found = in_the_way(env, info, project)
     if found:
-        die("\nprod: ".join(found))
+        die(*found)
     services = json.loads(up.compose_json("config", "--format", "json"))["services"]
     up.fetch_images(services)
     if up.compose("build"):

@@ -13,19 +13,16 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ops import doctor, envfile, shell
 from ops.addresses import addresses
+from ops.terminal import die, say, speak_as
 
 NO_ENGINE = 3
 WAIT_SECONDS = 300
 RESTARTS_SECONDS = 10  # after that, what still ends and starts anew will not be well
 FORMER = "former users:"  # how bootstrap begins its last line, where it left some alive
-
-
-def die(message: str) -> NoReturn:
-    sys.exit(f"up: {message}")
 
 
 def compose(*arguments: str) -> int:
@@ -82,7 +79,7 @@ def fetch_images(services: dict[str, Any]) -> None:
     for image in sorted(wanted):
         if doctor.has_image(image):
             continue
-        print(f"up: fetching {image}", flush=True)
+        say(f"fetching {image}")
         if subprocess.run([doctor.ENGINE, "pull", image]).returncode:
             die(f"{image} can't be had; `make local` runs the stack without containers")
 
@@ -158,19 +155,20 @@ def forget_former_keys() -> None:
 
 
 def main() -> int:
+    speak_as("up")
     env = envfile.read(doctor.ROOT / ".env")
     project = shell.use(env)
     info, reason = doctor.engine()
     if not info:
-        print(f"up: no container engine ({reason}): `make local` instead", flush=True)
+        say(f"no container engine ({reason}): `make local` instead")
         return NO_ENGINE
     problems = doctor.check(env, info, project)
     if problems:
-        die("\nup: ".join(problems))
+        die(*problems)
     services = json.loads(compose_json("config", "--format", "json"))["services"]
     fetch_images(services)
     if doctor.compiles_minio(env, project):
-        print("up: MinIO is compiled once, which takes minutes: 5 on two cores", flush=True)
+        say("MinIO is compiled once, which takes minutes: 5 on two cores")
     if compose("build"):
         die("the build failed, see above; `make local` runs the stack without containers")
     # Without --wait, with which its return code is 1 as soon as a one-shot service has ended.

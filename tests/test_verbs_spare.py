@@ -262,3 +262,15 @@ def test_an_engine_that_is_too_old_is_named(
     text = machine.make(verb)[1] if verb != "prod" else prod(machine)[1]
 
     assert (f"the engine is Docker {version}, which is too old: 25 or newer" in text) == old
+
+
+def test_what_verbs_share_speaks_as_the_one_that_runs(machine: Machine) -> None:
+    for more in ({"config": "exit 1"}, {"image inspect": "exit 1", "pull": "exit 1"}):
+        named = {f"{PROD} {name}" if name == "config" else name: more[name] for name in more}
+        machine.docker({**named, **answers(machine)} if "pull" in more else named)
+
+        code, text, _ = prod(machine)
+
+        assert code != 0
+        assert re.search(r"(?m)^prod: (Compose does not accept|\S+ can't be had)", text), text
+        assert not re.search(r"(?m)^up: ", text), text
