@@ -13,12 +13,12 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from s3tasks.web.plain_text import TEXT, line
 from s3tasks.web.request_body import body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads.errors import UploadError
 
 PROBLEM = "application/problem+json"
-TEXT = "text/plain; charset=utf-8"
 
 # What is said of a status where whoever refused gave no sentence for programs. Translated, as the
 # page shows what it does not expect in the words of the answer.
@@ -40,17 +40,7 @@ def problem(status: int, sentence: str, *, retry_after: int | None = None) -> Ht
     """An answer with problem details: https://www.rfc-editor.org/rfc/rfc9457"""
     title = HTTPStatus(status).phrase
     details = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
-    return answer(json.dumps(details), PROBLEM, status, retry_after)
-
-
-def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpResponse:
-    """An answer that a person reads in a terminal."""
-    return answer(f"{sentence}\n", TEXT, status, retry_after)
-
-
-def answer(content: str, content_type: str, status: int, retry_after: int | None) -> HttpResponse:
-    """The answer; it says when to try again, where that is known."""
-    response = HttpResponse(content, content_type=content_type, status=status)
+    response = HttpResponse(json.dumps(details), content_type=PROBLEM, status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     if status == HTTPStatus.UNAUTHORIZED:
@@ -61,11 +51,6 @@ def answer(content: str, content_type: str, status: int, retry_after: int | None
 def problem_of(error: UploadError) -> HttpResponse:
     """The domain's error for a program."""
     return problem(error.status, error.sentence, retry_after=error.retry_after)
-
-
-def line_of(error: UploadError) -> HttpResponse:
-    """The domain's error for a terminal."""
-    return line(error.status, error.sentence, retry_after=error.retry_after)
 
 
 class ApiErrorsMiddleware:

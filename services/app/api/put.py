@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from api.problems import TEXT, line, line_of
+from s3tasks.web.plain_text import TEXT, line, line_of
 from s3tasks.web.request_body import Body, body_of
 from s3tasks.web.request_head import fault_of_range
 from uploads import deadline, lifecycle

@@ -16,7 +16,6 @@ from s3tasks.web.request_body import CHUNK_BYTES, Body
 from uploads.models import Kind
 
 FILES_AT_ONCE = {Kind.IMAGE: 10, Kind.FILE: 1}
-UNKNOWN_LENGTH = 2**63  # the parser takes a length of 0 for an empty body
 
 # How browsers write, in the header of a part, what would end the name there:
 # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data

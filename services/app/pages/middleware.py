@@ -22,8 +22,8 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 
 from pages import errors
-from pages.body import FILES_AT_ONCE, UNKNOWN_LENGTH, Parser, Spool
-from s3tasks.web.request_body import body_of
+from pages.body import FILES_AT_ONCE, Parser, Spool
+from s3tasks.web.request_body import UNKNOWN_LENGTH, body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads import limits
 from uploads.errors import RateLimited, SlowConnection

@@ -6,10 +6,10 @@ from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
 from api.document import api
-from api.local_storage import LocalStorage
 from api.put import Deletion
 from api.ready import ready
 from api.sharex import sharex
+from localstorage.views import LocalStorage
 from pages import operator, views
 from uploads.models import Kind
 

@@ -7,8 +7,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.test import Client
 
 import multipart
-from api.local_storage import asked_range
 from gateway import send
+from localstorage.views import asked_range
 from multipart import nothing_is_left
 from s3tasks.web.request_head import is_utf8
 from uploads.models import Upload

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "uploads",
     "pages",
     "api",
+    "localstorage",
 ]
 
 MIDDLEWARE = [

@@ -14,6 +14,7 @@ from uploads import deadline
 from uploads.errors import SlowConnection
 
 CHUNK_BYTES = 1024 * 1024
+UNKNOWN_LENGTH = 2**63  # of a form in chunks: Django's parser takes 0 for an empty body
 # Who answers without reading the body to its end resets the connection, and the visitor reads that
 # instead of the answer. So the rest is read and dropped: for this long, or on a slow connection for
 # as long as what was accepted took.

@@ -19,15 +19,14 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from api.problems import line, line_of
-from s3tasks.web.request_body import CHUNK_BYTES, Body, body_of
+from s3tasks.web.plain_text import line, line_of
+from s3tasks.web.request_body import CHUNK_BYTES, UNKNOWN_LENGTH, Body, body_of
 from uploads import lifecycle
 from uploads.errors import UploadError
 from uploads.storage import LocalDisk, storage
 
 FORM_BYTES = 64 * 1024  # what a form may weigh beside its file
 NO_TICKET = "This ticket has run out, or it was never given."
-UNKNOWN_LENGTH = 2**63  # the parser takes a length of 0 for an empty body
 # These bytes are a stranger's and this is the app's own origin: no script, no sniffing.
 HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",

@@ -1,0 +1,20 @@
+"""Answers of one line, which a person reads in a terminal."""
+
+from django.http import HttpResponse
+
+from uploads.errors import UploadError
+
+TEXT = "text/plain; charset=utf-8"
+
+
+def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpResponse:
+    """The sentence on a line; it says when to try again, where that is known."""
+    response = HttpResponse(f"{sentence}\n", content_type=TEXT, status=status)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+def line_of(error: UploadError) -> HttpResponse:
+    """The domain's error."""
+    return line(error.status, error.sentence, retry_after=error.retry_after)
