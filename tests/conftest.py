@@ -30,6 +30,7 @@ def pytest_configure():
     shell.clear()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items):
     """Where several processes run the tests, what shares a stack or a machine is one's.
 
