@@ -184,7 +184,7 @@ def value_problems(env: dict[str, str], file: str = ".env") -> list[str]:
     found = []
     for name, value in entry_values():
         given = env.get(name) or value
-        if re.fullmatch(r"(\w+_)?PORT", name):
+        if name.endswith("_PORT"):
             if given and not is_port(given):
                 found.append(f"{name}={given} in {file}: expected a port, 1 to 65535")
         elif value.isdigit() and not re.fullmatch(r"[0-9]{1,18}", given):

@@ -19,8 +19,8 @@ LOCAL = re.compile(
     r"RELOAD|DEBUG|PORT|\w+_PORT|MINIO_\w+|POSTGRES_PASSWORD|REDIS_PASSWORD|SITE_ADDRESS"
 )
 
-# The system's, wherever it runs.
-SYSTEMS = {"TMPDIR", "NO_PROXY", "no_proxy"}
+# The system's or the platform's, wherever it runs.
+SYSTEMS = {"PORT", "TMPDIR", "NO_PROXY", "no_proxy"}
 
 # https://devcenter.heroku.com/articles/build-docker-images-heroku-yml: a word is a string; a list
 # holds what its one element says; `?` ends a key that may be missing, `*` stands for any name.

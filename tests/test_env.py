@@ -16,6 +16,7 @@ from decouple import RepositoryEnv
 from honcho import environ
 
 from ops import envfile
+from parity import SYSTEMS
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATE = (ROOT / ".env.var").read_text()
@@ -48,6 +49,7 @@ NOT_OURS = {
     "MAKE_COMMAND": "make's own",
     "PATH": "the system's",
     "PGDATA": "the postgres image's own",
+    "PORT": "Heroku's own: where web listens; the compose files set it for containers",
     "POSTGRES_USER": "the postgres image's own; the compose file states it",
     "PWD": "the system's",
     "PYTHON": "make's: the Python that builds the venv",
@@ -168,6 +170,11 @@ def names_read() -> set[str]:
     for text in texts("Makefile"):
         found.update(re.findall(r"\$[({]?([A-Z][A-Z0-9_]+)", uncommented(text)))
     return found
+
+
+def test_what_the_platform_sets_is_nothing_to_fill_in() -> None:
+    """A PORT of `.env` would move web away from where Compose publishes it, or do nothing."""
+    assert not {"PORT", "DYNO", *SYSTEMS} & set(NAMES)
 
 
 def test_every_name_that_is_read_is_explained() -> None:
