@@ -665,7 +665,7 @@ def test_flower_is_the_web_of_an_app_of_its_own_on_the_same_redis(place: Place) 
     assert [addon["app"] for addon in state["addons"].values()] == ["drop", "drop"]
     assert ["drop-flower", "REDIS"] in state["addons"]["redis-cubed-12346"]["attachments"]
     files = place.pushed("drop-flower")[1:]
-    assert {"heroku.yml", "Dockerfile", "bin", "broker.py"} <= set(files)
+    assert {"heroku.yml", "Dockerfile", "bin", "app.py", "broker.py"} <= set(files)
     assert "services" not in files
 
 
