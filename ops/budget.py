@@ -16,7 +16,7 @@ VARIABLES = (
     "WEB_CONCURRENCY",
     "WEB_DATABASE_CONNECTIONS",
     "WORKER_CONCURRENCY",
-    "REDIS_MAX_CONNECTIONS",
+    "REDIS_POOL_SIZE",
 )
 
 
@@ -37,7 +37,7 @@ def most(number: dict[str, int]) -> dict[str, dict[str, int]]:
     return {
         "Redis": {
             # A pool for hints and one for the rate limit: uploads/hints.py, uploads/rate.py.
-            "web": number["WEB_CONCURRENCY"] * 2 * number["REDIS_MAX_CONNECTIONS"],
+            "web": number["WEB_CONCURRENCY"] * 2 * number["REDIS_POOL_SIZE"],
             # Messages, acknowledgements, events, and two for Flower's questions, whose answers take
             # one more; each process of the pool sends hints over one.
             "worker": 6 + number["WORKER_CONCURRENCY"],

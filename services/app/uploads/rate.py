@@ -115,7 +115,7 @@ def client() -> redis.Redis:
         socket_timeout=0.5,
         socket_connect_timeout=0.5,
         retry=Retry(NoBackoff(), 0),
-        max_connections=settings.REDIS_MAX_CONNECTIONS,
+        max_connections=settings.REDIS_POOL_SIZE,
         # A request waits for another's round trip; a pool that raises would look like a silence.
         timeout=0.5,
         **tls,

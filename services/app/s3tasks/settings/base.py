@@ -133,7 +133,7 @@ REDIS_URL = env.address(
     "rediss",
     value=env.required("REDIS_URL", "it carries the tasks, e.g. redis://localhost:6379/0"),
 )
-REDIS_MAX_CONNECTIONS = env.number("REDIS_MAX_CONNECTIONS", 2, minimum=1)
+REDIS_POOL_SIZE = env.number("REDIS_POOL_SIZE", 2, minimum=1)
 
 EXPIRE_EVERY = env.number("EXPIRE_EVERY", 5, minimum=1)  # seconds
 RECONCILE_EVERY = env.number("RECONCILE_EVERY", 300, minimum=1)  # seconds
@@ -187,7 +187,7 @@ if TRUSTED_PROXIES:
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever: a worker without Redis waits for it
-CELERY_BROKER_POOL_LIMIT = REDIS_MAX_CONNECTIONS
+CELERY_BROKER_POOL_LIMIT = REDIS_POOL_SIZE
 if REDIS_URL.startswith("rediss://"):
     # Heroku's certificate is self-signed: https://devcenter.heroku.com/articles/connecting-heroku-redis
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "none"}
