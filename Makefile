@@ -42,7 +42,7 @@ manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
 ##@ Change
 
 test: .venv ## Run the tests; ARGS="-k expire" for some [both]
-	$(VENV)/bin/pytest --numprocesses logical --dist loadgroup $(ARGS)
+	$(VENV)/bin/pytest --numprocesses logical $(ARGS)
 
 lint: .venv ## Run every check of the code [neither]
 	@ops/lint.sh

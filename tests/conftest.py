@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
+from xdist.scheduler import LoadScopeScheduling
 
 from browser import Person, chromium_path
 from ops import shell
@@ -13,6 +14,7 @@ from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
 FOLDER = Path(__file__).parent
 BREAKING = {"test_bootstrap", "test_faults", "test_health", "test_shutdown"}
+SHARING = {"test_api", "test_attack_pages", "test_browser", "test_neighbours", "test_stack"}
 
 
 def pytest_report_header():
@@ -30,18 +32,25 @@ def pytest_configure():
     shell.clear()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items):
+class ByScenario(LoadScopeScheduling):
     """Where several processes run the tests, what shares a stack or a machine is one's.
 
-    There are two stacks: one whose parts are stopped and killed, and one for all the others.
+    There are two stacks: one whose parts are stopped and killed, and one for all the others. The
+    app's tests go to whoever is free.
     """
-    for item in items:
-        if item.path.parent == FOLDER:
-            group = item.path.stem
-            if "running_stack" in item.fixturenames:
-                group = "broken stack" if group in BREAKING else "stack"
-            item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = Path(nodeid.partition("::")[0])
+        if path.parts[0] != FOLDER.name:
+            return nodeid
+        if path.stem in BREAKING:
+            return "broken stack"
+        return "stack" if path.stem in SHARING else path.stem
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """In place of `--dist loadgroup`, whose groups xdist 3.8 no longer finds with pytest 9.2."""
+    return ByScenario(config, log)
 
 
 @pytest.fixture(scope="session")
