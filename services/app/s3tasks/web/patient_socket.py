@@ -9,7 +9,10 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Protocol
+from typing import Any
+
+from s3tasks.web.body_end import end_of_body
+from s3tasks.web.pieces import Bytes, FilePart, Piece
 
 # What of a body the loop reads before a thread is given to it; a shorter one needs none until it is
 # there. 1,000 connections take 64 MiB.
@@ -27,8 +30,6 @@ BEAT = 15.0  # seconds between two calls of `while_waiting`
 SEND_AT_ONCE = 512 * 1024  # bytes of one answer, before others have their turn
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.I)
-CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.I)
 EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.I)
 
 # Why a connection is ended, or not let in.
@@ -40,59 +41,6 @@ class ConnectionEnded(ConnectionResetError):
 
     def __init__(self, verdict: str) -> None:
         super().__init__(errno.ECONNRESET, verdict)
-
-
-class Piece(Protocol):
-    """Some of an answer."""
-
-    def send(self, sock: "PatientSocket", most: int) -> int:
-        """Send up to so many bytes; how many went. Raises BlockingIOError where none does."""
-
-    @property
-    def left(self) -> int:
-        """Bytes that are still to be sent."""
-
-    def close(self) -> None:
-        """It is not sent any further."""
-
-
-class Bytes:
-    """What is in memory: a page, or a header."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = memoryview(data)
-
-    def send(self, sock: "PatientSocket", most: int) -> int:
-        sent = socket.socket.send(sock, self.data[:most])
-        self.data = self.data[sent:]
-        return sent
-
-    @property
-    def left(self) -> int:
-        return len(self.data)
-
-    def close(self) -> None:
-        pass
-
-
-class FilePart:
-    """Part of a file, which goes from the disk to the connection without passing through Python."""
-
-    def __init__(self, file: IO[bytes], offset: int, count: int) -> None:
-        self.descriptor = os.dup(file.fileno())  # the request closes its own
-        self.offset = offset
-        self.left = count
-
-    def send(self, sock: "PatientSocket", most: int) -> int:
-        sent = os.sendfile(sock.fileno(), self.descriptor, self.offset, min(most, self.left))
-        self.offset += sent
-        self.left -= sent
-        if not sent:
-            raise ConnectionAbortedError("the file is shorter than it was")
-        return sent
-
-    def close(self) -> None:
-        os.close(self.descriptor)
 
 
 class PatientSocket(socket.socket):
@@ -148,12 +96,7 @@ class PatientSocket(socket.socket):
         if self.body is None:
             end = self.head_end()
             head = bytes(self.ahead[:end])
-            length = LENGTH.search(head)
-            self.body = (
-                chunked_end(self.ahead, end)
-                if CHUNKED.search(head)
-                else counted_end(self.ahead, end, int(length[1]) if length else 0)
-            )
+            self.body = end_of_body(head, self.ahead)
             modern = head.partition(b"\r\n")[0].endswith(b" HTTP/1.1")
             if modern and len(self.ahead) == end and EXPECTS.search(head):
                 self.continued = True
@@ -283,31 +226,3 @@ class PatientSocket(socket.socket):
             self.out.append(FilePart(file, offset, size))
             self.flush()
         return size
-
-
-def counted_end(came: bytearray, start: int, length: int) -> Iterator[bool]:
-    """Whether a body of so many bytes is there, each time it is asked."""
-    while True:
-        yield len(came) - start >= length
-
-
-def chunked_end(came: bytearray, at: int) -> Iterator[bool]:
-    """Whether a body in chunks is there, each time it is asked. What is none counts as there: its
-    request is refused, without being waited for."""
-    while True:
-        while (end := came.find(b"\r\n", at)) < 0:
-            yield len(came) - at > 4096  # no chunk's size is so long
-        size = re.match(rb"[0-9a-fA-F]{1,15}(?=[;\s]|\Z)", came[at:end])
-        if not size:
-            break
-        at = end + 2
-        if not int(size[0], 16):
-            # Trailers, and an empty line.
-            while not came.startswith(b"\r\n", at) and came.find(b"\r\n\r\n", at) < 0:
-                yield False
-            break
-        at += int(size[0], 16) + 2
-        while len(came) < at:
-            yield False
-    while True:
-        yield True
