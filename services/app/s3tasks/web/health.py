@@ -1,13 +1,44 @@
-"""`/healthz`: the process lives. Answered before hosts and HTTPS are looked at, as probes of the
-container and of the platform call by address and without TLS."""
+"""`/healthz`: the process lives.
 
+gunicorn's loop answers it, so that it needs no free thread. Under any other server a middleware
+does, before hosts and HTTPS are looked at: probes of the container and of the platform call by
+address and without TLS.
+"""
+
+import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 
+HEALTHZ = re.compile(rb"(GET|HEAD) /healthz(?:\?[^ \r\n]*)? HTTP/1\.([01])\r\n")
+OK = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
+    b"Cache-Control: no-store\r\nConnection: %s\r\n\r\n%s"
+)
+# With a body, or none after it, it is the connection's last request.
+LAST = re.compile(rb"\r\n(?:connection:[^\r\n]*close|content-length:|transfer-encoding:)", re.I)
+
+
+class Answer(NamedTuple):
+    """What is sent."""
+
+    data: bytes
+    keep: bool  # the connection
+
+
+def answer_to(head: bytes) -> Answer | None:
+    """The answer to a head that asks whether the process lives; None to all others."""
+    asked = HEALTHZ.match(head)
+    if not asked:
+        return None
+    keep = asked[2] == b"1" and not LAST.search(head)
+    body = b"ok\n" if asked[1] == b"GET" else b""
+    return Answer(OK % (b"keep-alive" if keep else b"close", body), keep)
+
 
 class HealthMiddleware:
-    """Answers `/healthz` itself."""
+    """The same, of any other server."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -8,9 +8,8 @@ from django.http import HttpRequest, HttpResponse
 
 
 class TrustedProxiesMiddleware:
-    """Believe as many entries of X-Forwarded-For as there are proxies of ours, from its end.
+    """Puts the visitor's address where the server put its caller's.
 
-    Each proxy appends the address that called it, so what a visitor forges stands before those.
     With TRUSTED_PROXIES=0 the header is ignored, as is X-Forwarded-Proto by the settings.
     """
 
@@ -18,11 +17,23 @@ class TrustedProxiesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        proxies = settings.TRUSTED_PROXIES
-        forwarded = [a.strip() for a in request.headers.get("X-Forwarded-For", "").split(",")]
-        if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
-            request.META["REMOTE_ADDR"] = without_port(forwarded[-proxies])
+        forwarded_for = request.headers.get("X-Forwarded-For", "")
+        caller = request.META.get("REMOTE_ADDR", "")
+        request.META["REMOTE_ADDR"] = visitor_address(caller, forwarded_for)
         return self.get_response(request)
+
+
+def visitor_address(caller: str, forwarded_for: str) -> str:
+    """The visitor's address, of a request that came from the caller's with this X-Forwarded-For.
+
+    As many of its entries are believed as there are proxies of ours, from its end: each proxy
+    appends the address that called it, so what a visitor forges stands before those.
+    """
+    proxies = settings.TRUSTED_PROXIES
+    forwarded = [entry.strip() for entry in forwarded_for.split(",")]
+    if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
+        return without_port(forwarded[-proxies])
+    return caller
 
 
 def without_port(forwarded: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
+from s3tasks.web import health
 from s3tasks.web.patient_socket import CROWDED, HEAD_MAX, SILENT, PatientSocket
 from s3tasks.web.places import Places
 
@@ -26,14 +27,6 @@ STOP_SECONDS = 2.0  # that idle connections stay open when the process stops
 DESCRIPTORS = 4096  # a file or two a connection, of which gunicorn admits 1,000
 TURN = 0.5  # seconds between two looks at who waits
 
-HEALTHZ = re.compile(rb"(GET|HEAD) /healthz(?:\?[^ \r\n]*)? HTTP/1\.([01])\r\n")
-# Written here as it must come when nothing else does; otherwise as s3tasks.web.health's.
-OK = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
-    b"Cache-Control: no-store\r\nConnection: %s\r\n\r\n%s"
-)
-# With a body, or none after it, it is the connection's last request.
-LAST = re.compile(rb"\r\n(?:connection:[^\r\n]*close|content-length:|transfer-encoding:)", re.I)
 HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
     b"Connection: close\r\n\r\n"
@@ -64,7 +57,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     """gunicorn's threads behind a loop of our own."""
 
     def init_process(self) -> None:
-        """In the new process."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
         if soft < most:
@@ -81,7 +73,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def run(self) -> None:
-        """Until SIGTERM, and then until all is answered, for as long as gunicorn gives."""
         self.poller.register(
             self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks
         )
@@ -106,7 +97,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             listener.close()
 
     def accept(self, listener: socket.socket) -> None:
-        """A new connection; nothing of it has been read."""
         try:
             sock, client = listener.accept()
         except OSError as error:
@@ -178,11 +168,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                     self.watch(conn, HEAD)
                 return
             head = bytes(sock.ahead[: sock.head_end()])
-            if asked := HEALTHZ.match(head):
+            if answer := health.answer_to(head):
                 del sock.ahead[: len(head)]
-                keep = asked[2] == b"1" and not LAST.search(head)
-                body = b"ok\n" if asked[1] == b"GET" else b""
-                self.say(conn, OK % (b"keep-alive" if keep else b"close", body), keep=keep)
+                self.say(conn, answer.data, keep=answer.keep)
                 return
         if sock.body_is_here():
             self.hand_over(conn)
@@ -249,7 +237,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self.hand_over(self.in_place[sock])
 
     def refuse(self, sock: PatientSocket, verdict: str) -> None:
-        """A thread tells it why."""
+        """A thread says why."""
         sock.end(verdict)
         self.hand_over(self.in_place.pop(sock))
 
@@ -299,16 +287,10 @@ def silence() -> float:
 
 
 def source_of(conn: Connection) -> str:
-    """Whose connection it is, as `s3tasks.web.proxies` tells it."""
-    from django.conf import settings
-
-    from s3tasks.web.proxies import without_port
+    """Whose connection it is; an address, or a network of them."""
+    from s3tasks.web.proxies import visitor_address
     from uploads import rate
 
     address = conn.client[0] if isinstance(conn.client, tuple) else ""
-    found = b",".join(FORWARDED.findall(conn.sock.ahead[: conn.sock.head_bytes]))
-    forwarded = [entry.strip() for entry in found.decode("latin-1").split(",")]
-    proxies = settings.TRUSTED_PROXIES
-    if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
-        address = without_port(forwarded[-proxies])
-    return rate.source_of(address)
+    forwarded = b",".join(FORWARDED.findall(conn.sock.ahead[: conn.sock.head_bytes]))
+    return rate.source_of(visitor_address(address, forwarded.decode("latin-1")))
