@@ -36,7 +36,7 @@ def most(number: dict[str, int]) -> dict[str, dict[str, int]]:
     """The most connections: of each server, by who takes them."""
     return {
         "Redis": {
-            # A pool for hints and one for the rate limit: uploads/hints.py, uploads/rate.py.
+            # A pool for hints and one for the rate limit: uploads/task_base.py, uploads/redis.py.
             "web": number["WEB_CONCURRENCY"] * 2 * number["REDIS_POOL_SIZE"],
             # Messages, acknowledgements, events, and two for Flower's questions, whose answers take
             # one more; each process of the pool sends hints over one.

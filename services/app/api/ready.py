@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
-from uploads import rate
+from uploads import redis
 from uploads.errors import StorageUnavailable
 from uploads.storage import storage
 from uploads.sweeps import clocks, report
@@ -58,7 +58,7 @@ def ask_clock() -> None:
 
 PARTS: dict[str, Callable[[], object]] = {
     "postgres": ask_postgres,
-    "redis": lambda: rate.client().ping(),
+    "redis": lambda: redis.client().ping(),
     "storage": lambda: storage().check_bucket(),
     "clock": ask_clock,
     "sweeps": ask_sweeps,

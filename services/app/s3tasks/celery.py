@@ -28,7 +28,7 @@ class Application(Celery):
         return self.subclass_with_self("s3tasks.worker.shutdown:Worker")  # type: ignore[arg-type]
 
 
-app = Application("s3tasks", task_cls="uploads.hints:Hint")
+app = Application("s3tasks", task_cls="uploads.task_base:Hint")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
@@ -73,13 +73,13 @@ class Beat(Scheduler):
 
     def is_taken(self, entry: Any) -> bool:
         """Whether a worker takes such messages. They do not expire, so there must not be many."""
-        from uploads.hints import RedisSilent, redis_answering
+        from uploads.redis import RedisUnavailable, redis_answering
 
         queue = self.app.conf.task_default_queue
         try:
             with redis_answering(), self.app.producer_or_acquire() as producer:
                 waiting = producer.channel.client.llen(queue)
-        except RedisSilent:
+        except RedisUnavailable:
             return False
         if waiting < WAITING_MAX:
             self.stuck_since = None

@@ -160,11 +160,12 @@ def one_minute(settings, monkeypatch):
     """A minute that does not end, in which Redis counts, however busy the machine is."""
     import redis
 
-    from uploads import hints, rate
+    from uploads import rate
+    from uploads.redis import breaker
 
     now = 60 * (time.time() // 60) + 20
     monkeypatch.setattr(rate.time, "time", lambda: now)
-    monkeypatch.setattr(hints, "_silent_until", 0.0)
+    monkeypatch.setattr(breaker, "open_until", 0.0)
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         monkeypatch.setattr(rate, "client", lambda: client)
         yield now

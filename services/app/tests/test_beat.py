@@ -13,7 +13,7 @@ import pytest
 
 from s3tasks import celery as celery_module
 from s3tasks.celery import WAITING_MAX, Beat, app
-from uploads import hints, rate
+from uploads import redis as redis_of_ours
 
 APP = Path(__file__).resolve().parents[1]
 
@@ -39,9 +39,9 @@ def hands(monkeypatch):
 @pytest.fixture
 def redis(monkeypatch):
     """The broker, with nothing in it."""
-    monkeypatch.setattr(hints, "_silent_until", 0.0)
-    rate.client.cache_clear()
-    client = rate.client()
+    monkeypatch.setattr(redis_of_ours.breaker, "open_until", 0.0)
+    redis_of_ours.client.cache_clear()
+    client = redis_of_ours.client()
     client.flushdb()
     yield client
     client.flushdb()

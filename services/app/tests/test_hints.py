@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db import transaction
 
-from uploads import hints, lifecycle, rate, tasks
+from uploads import lifecycle, rate, redis, tasks
 from uploads.errors import RateLimited
 from uploads.models import State, Sweep, Upload
 from uploads.sweeps import clocks, housekeeping
@@ -17,10 +17,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
     """No silence is remembered from another test."""
-    monkeypatch.setattr(hints, "_silent_until", 0.0)
-    rate.client.cache_clear()
+    monkeypatch.setattr(redis.breaker, "open_until", 0.0)
+    redis.client.cache_clear()
     yield
-    rate.client.cache_clear()
+    redis.client.cache_clear()
 
 
 @pytest.fixture

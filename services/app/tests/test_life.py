@@ -12,7 +12,7 @@ import pytest
 
 from s3tasks.worker import heartbeat
 from samples import picture
-from uploads import images, rate
+from uploads import images, redis
 
 APP = Path(__file__).resolve().parents[1]
 
@@ -101,8 +101,8 @@ def test_the_worker_is_alive_while_its_loop_and_all_of_its_pool_are(
 
 def forget_redis():
     """Close what the process' client holds; the next one reads the settings anew."""
-    rate.client().connection_pool.disconnect()
-    rate.client.cache_clear()
+    redis.client().connection_pool.disconnect()
+    redis.client.cache_clear()
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_loop_that_waits_for_a_silent_redis_is_well(stands_still, settings):
 
 def test_looking_for_redis_leaves_no_connection(stands_still):
     def connections() -> int:
-        return len(rate.client().client_list())
+        return len(redis.client().client_list())
 
     before = connections()
     heartbeat.worker_is_well()

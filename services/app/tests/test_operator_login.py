@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from multipart import message
-from uploads import hints, rate
+from uploads import rate, redis
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ LOGIN = "/admin/login/"
 @pytest.fixture(autouse=True)
 def minute(one_minute):
     """One in which nobody has tried anything yet."""
-    rate.client().flushdb()
+    redis.client().flushdb()
     rate._counted.clear()
     return one_minute
 
@@ -42,7 +42,7 @@ def hashed(monkeypatch):
 def counting(request, minute, monkeypatch):
     """Where attempts are counted: in Redis, or while it is silent in the process."""
     if request.param == "silence":
-        monkeypatch.setattr(hints, "_silent_until", time.monotonic() + 3600)
+        monkeypatch.setattr(redis.breaker, "open_until", time.monotonic() + 3600)
     return request.param
 
 

@@ -13,7 +13,8 @@ import pytest
 from django.db import connection
 
 from samples import picture
-from uploads import hints, rate, tasks
+from uploads import redis as redis_of_ours
+from uploads import tasks
 from uploads.models import Kind, PurgeKey, State, Upload
 from uploads.sweeps import clocks
 
@@ -25,9 +26,9 @@ APP = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def redis(monkeypatch):
     """The broker, with nothing in it."""
-    monkeypatch.setattr(hints, "_silent_until", 0.0)
-    rate.client.cache_clear()
-    client = rate.client()
+    monkeypatch.setattr(redis_of_ours.breaker, "open_until", 0.0)
+    redis_of_ours.client.cache_clear()
+    client = redis_of_ours.client()
     client.flushdb()
     yield client
     client.flushdb()

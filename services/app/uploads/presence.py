@@ -20,6 +20,7 @@ from uploads.errors import BucketMismatch, StorageUnavailable
 from uploads.keys import PREFIXES, key_under, prefix_of
 from uploads.lifecycle import discard_uploads
 from uploads.models import Upload
+from uploads.redis import CircuitBreaker
 from uploads.storage import StoredObject, storage
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 CHECKS_AT_ONCE = 8  # requests to storage
 PAGE_WAITS = 1.0  # seconds, for all checks of a page together
 REMEMBERED = 25.0  # seconds that a found object is not looked for again; then 5 s to notice
-SILENCE = 10.0  # seconds without checks after storage did not answer
+COOLDOWN = 10.0  # seconds without checks after storage did not answer
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class PageCheck:
         # Alone, so that all pages together take one connection to the database for it.
         self.removal = ThreadPoolExecutor(1, thread_name_prefix="page-removal")
         self.found_until: dict[Suspect, float] = {}
-        self.silent_until = 0.0
+        self.breaker = CircuitBreaker(cooldown=COOLDOWN)
 
     def present(self, uploads: list[Upload]) -> list[Upload]:
         """Those that have not vanished, after at most PAGE_WAITS.
@@ -94,7 +95,7 @@ class PageCheck:
         self.found_until = {s: until for s, until in list(self.found_until.items()) if until > now}
         wanted = {upload.id: suspect for upload in uploads if (suspect := home_of(upload))}
         asked = [s for s in wanted.values() if s not in self.found_until]
-        if not asked or now < self.silent_until:
+        if not asked or self.breaker.is_open:
             return uploads
         vanished = self._ask(asked, until=now + PAGE_WAITS)
         return [upload for upload in uploads if wanted.get(upload.id) not in vanished]
@@ -105,7 +106,7 @@ class PageCheck:
         missing = set()
         for check in self._answered(checks, until):
             if check.exception() is not None:
-                self._fall_silent()
+                self.breaker.open()
             elif check.result():
                 self.found_until[checks[check]] = time.monotonic() + REMEMBERED
             else:
@@ -120,13 +121,10 @@ class PageCheck:
         """Those that answered in time; the others are given up."""
         done, late = wait(checks, timeout=max(0.0, until - time.monotonic()))
         if late:
-            self._fall_silent()
+            self.breaker.open()
         for check in late:
             check.cancel()
         return done
-
-    def _fall_silent(self) -> None:
-        self.silent_until = time.monotonic() + SILENCE
 
 
 @cache

@@ -8,18 +8,14 @@ import ipaddress
 import time
 from collections import Counter
 from contextlib import suppress
-from functools import cache
 from threading import Lock
 
-import redis
 from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from uploads.errors import RateLimited
-from uploads.hints import RedisSilent, redis_answering
+from uploads.redis import RedisUnavailable, client, redis_answering
 
 WINDOW = 60  # seconds
 # A password tried costs 0.6 s of CPU, so that guessing takes long.
@@ -37,7 +33,7 @@ def check_rate(address: str, count: int = 1) -> None:
     now = time.time()
     try:
         used = count_in_redis(f"rate:{source_of(address)}:{int(now // WINDOW)}", count)
-    except RedisSilent:
+    except RedisUnavailable:
         return
     if used > settings.UPLOAD_RATE:
         sentence = ngettext(
@@ -59,7 +55,7 @@ def check_login_rate(address: str) -> None:
     minute = int(now // WINDOW)
     for whose, most in ((source_of(address), LOGINS_OF_AN_ADDRESS), ("all", LOGINS_OF_ALL)):
         used = count_here(whose, minute)
-        with suppress(RedisSilent):
+        with suppress(RedisUnavailable):
             used = max(used, count_in_redis(f"login:{whose}:{minute}", 1))
         if used > most:
             raise RateLimited(
@@ -69,7 +65,7 @@ def check_login_rate(address: str) -> None:
 
 
 def count_in_redis(key: str, count: int) -> int:
-    """How many it is with these; forgotten after a WINDOW. Raises RedisSilent."""
+    """How many it is with these; forgotten after a WINDOW. Raises RedisUnavailable."""
     with redis_answering():
         pipeline = client().pipeline()
         pipeline.incrby(key, count)
@@ -104,20 +100,3 @@ def source_of(address: str) -> str:
     if parsed.version == 4:
         return str(parsed)
     return str(ipaddress.ip_network((parsed.packed, 64), strict=False).network_address)
-
-
-@cache
-def client() -> redis.Redis:
-    """One client a process, with a small pool."""
-    tls = {"ssl_cert_reqs": "none"} if settings.REDIS_URL.startswith("rediss://") else {}
-    pool = redis.BlockingConnectionPool.from_url(
-        settings.REDIS_URL,
-        socket_timeout=0.5,
-        socket_connect_timeout=0.5,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=settings.REDIS_POOL_SIZE,
-        # A request waits for another's round trip; a pool that raises would look like a silence.
-        timeout=0.5,
-        **tls,
-    )
-    return redis.Redis(connection_pool=pool)

@@ -15,7 +15,7 @@ def follow_state(instance: Upload, **_: Any) -> None:
     if instance.kind != Kind.IMAGE:
         return
     if instance.state == State.CHECKING:
-        hint: Any = tasks.make_image_safe  # a hints.Hint
+        hint: Any = tasks.make_image_safe  # a task_base.Hint
         hint.delay_on_commit(str(instance.id))
     elif instance.state == State.READY:
         lifecycle.keep_latest_images(owner=instance.owner)

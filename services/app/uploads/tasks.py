@@ -10,8 +10,8 @@ from celery import shared_task
 from django.db import DatabaseError, connections
 
 from uploads import lifecycle
-from uploads.hints import Hint
 from uploads.sweeps import housekeeping, report
+from uploads.task_base import Hint
 
 log = logging.getLogger(__name__)
 

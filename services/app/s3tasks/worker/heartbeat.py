@@ -79,7 +79,7 @@ def worker_is_well() -> bool:
     """Whether its loop turns, or stands still because Redis is silent: Celery waits there."""
     if time.monotonic() - _worker_turned < 3 * PAUSE:
         return True
-    from uploads.rate import client
+    from uploads.redis import client
 
     try:
         client().ping()
