@@ -12,9 +12,9 @@ from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
 from s3tasks.web import visitor_cookie
 from uploads import lifecycle, quotas
 from uploads.errors import UploadNotFound
+from uploads.existence import page_check
 from uploads.links import pictures
 from uploads.models import Kind, State, Upload
-from uploads.presence import page_check
 from uploads.rate import check_rate, source_of
 
 router = Router(auth=[OwnerToken(), VisitorCookie()], tags=["uploads"])

@@ -18,9 +18,9 @@ from pages.base import PageView, VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
 from uploads import lifecycle, limits
 from uploads.errors import UploadError, UploadNotFound
+from uploads.existence import page_check
 from uploads.links import find_shared, follow_link
 from uploads.models import Kind, State, Upload
-from uploads.presence import page_check
 from uploads.rate import check_rate, source_of
 from uploads.storage import Method
 

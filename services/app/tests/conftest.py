@@ -111,7 +111,7 @@ def disk(settings, tmp_path):
 
 
 def _empty_store(kind, settings, tmp_path):
-    from uploads import presence, storage
+    from uploads import existence, storage
     from uploads.bucket import marker
     from uploads.models import Installation
 
@@ -119,7 +119,7 @@ def _empty_store(kind, settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.AWS_STORAGE_BUCKET_NAME = f"test-{uuid.uuid4()}"
     storage.storage.cache_clear()
-    presence.page_check.cache_clear()
+    existence.page_check.cache_clear()
     store = storage.storage()
     if kind == "s3":
         store.client.create_bucket(Bucket=settings.AWS_STORAGE_BUCKET_NAME)

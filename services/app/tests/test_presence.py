@@ -16,7 +16,7 @@ from django.db import (
 from django.test import Client
 
 from samples import at_once
-from uploads import presence
+from uploads import existence
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def page():
     """A process that remembers nothing yet."""
-    return presence.PageCheck()
+    return existence.PageCheck()
 
 
 def test_what_is_there_is_shown(store, page, receive, ready):
@@ -54,12 +54,12 @@ def test_many_pages_at_once_take_one_connection_for_what_has_vanished(
     store.delete([upload.served_key for upload in uploads])
     removing = []
 
-    def remove(suspects):
+    def remove(missing):
         removing.append(threading.get_ident())
         time.sleep(0.05)
         return True
 
-    monkeypatch.setattr(presence, "remove_vanished", remove)
+    monkeypatch.setattr(existence, "remove_vanished", remove)
     assert at_once(lambda upload: page.present([upload]), uploads) == [[]] * 4
     assert len(removing) == 4
     assert len(set(removing)) == 1
@@ -82,7 +82,7 @@ def test_a_found_object_is_not_looked_for_again_for_a_while(store, page, receive
     store.delete([uploads[0].served_key])
     assert page.present(uploads)
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + presence.REMEMBERED + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + existence.REMEMBERED + 1)
     assert page.present(uploads) == []
 
 
@@ -153,10 +153,10 @@ def test_a_database_that_refuses_to_tidy_up_costs_no_page(store, page, receive, 
 def test_any_error_of_the_database_while_tidying_up_costs_no_page(
     store, page, receive, monkeypatch, error
 ):
-    def break_down(suspects):
+    def break_down(missing):
         raise error("the database went away")
 
-    monkeypatch.setattr(presence, "discard_vanished", break_down)
+    monkeypatch.setattr(existence, "discard_vanished", break_down)
     uploads = [receive("file", b"x")]
     store.delete([uploads[0].served_key])
     assert page.present(uploads) == uploads

@@ -54,13 +54,13 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
                 with report.part("objects"):
                     walked.queue_orphans(agreed, report)
                 with report.part("rows"):
-                    walked.discard_suspects(agreed, mine, report)
+                    walked.discard_missing(agreed, mine, report)
             if not walked.unfinished:
                 with report.part("parts"):
                     walked.done.aborted = abort_forgotten_parts(objects_before, mine, report)
                 with report.part("bytes"):
                     recount_bytes()
-                if agreed and walked.orphans.all_kept and walked.suspects.all_kept:
+                if agreed and walked.orphans.all_kept and walked.missing.all_kept:
                     Installation.objects.update(removal_agreed=False)
             walked.well = report.well = walked.well and report.error is None
             walked.rest()

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from uploads.errors import TooMuchToRemove
+from uploads.existence import MissingObject, discard_vanished
 from uploads.keys import INCOMING, PREFIXES, id_in
 from uploads.lifecycle import queue_key
 from uploads.models import PurgeKey, State, Sweep, Upload, UploadQuerySet
-from uploads.presence import Suspect, discard_vanished
 from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
 from uploads.sweeps.report import Report
 from uploads.sweeps.turns import Turn
@@ -92,14 +92,14 @@ def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime
     return [key for key in ownerless if key not in queued]
 
 
-def find_suspects(
+def find_missing(
     prefix: str, page: list[StoredObject], window: UploadQuerySet
-) -> Iterator[Suspect]:
+) -> Iterator[MissingObject]:
     """The rows of the window whose objects are not on the page."""
     listed = set(ids_on(page))
     for upload_id in window.values_list("id", flat=True).iterator(chunk_size=CHUNK):
         if upload_id not in listed:
-            yield Suspect(upload_id, prefix)
+            yield MissingObject(upload_id, prefix)
 
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class Walk:
         self.served = 0  # objects, of those seen
         self.strays = Candidates[str]()  # that nobody is served
         self.orphans = Candidates[str]()
-        self.suspects = Candidates[Suspect]()
+        self.missing = Candidates[MissingObject]()
         self.well = True
 
     def go_on(self, rows_before: datetime, objects_before: datetime, mine: Turn) -> None:
@@ -166,7 +166,7 @@ class Walk:
             else:
                 self.served += len(page)
                 self.orphans.add(found)
-            self.suspects.add(find_suspects(prefix, page, window))
+            self.missing.add(find_missing(prefix, page, window))
             if page:
                 self.after = page[-1].key
                 self.seen = max([self.seen, *ids_on(page)])
@@ -196,19 +196,19 @@ class Walk:
         for start in range(0, len(odd), DELETE_MAX):
             report.stays(storage().delete(odd[start : start + DELETE_MAX]))
 
-    def discard_suspects(self, agreed: bool, mine: Turn, report: Report) -> None:
+    def discard_missing(self, agreed: bool, mine: Turn, report: Report) -> None:
         """Discard the rows without an object, until others wait."""
-        found = self.suspects.take("rows", self.done.rows, agreed=agreed)
+        found = self.missing.take("rows", self.done.rows, agreed=agreed)
         while found and not mine.over():
             some, found = found[:HEADS], found[HEADS:]
             with report.part("rows"):
                 self.done.vanished += discard_vanished(some)
-        self.suspects.kept = found
+        self.missing.kept = found
 
     @property
     def unfinished(self) -> bool:
         """Whether it goes on in its next turn."""
-        return bool(self.prefixes or self.suspects.kept)
+        return bool(self.prefixes or self.missing.kept)
 
     def rest(self) -> None:
         """Remember all of it for the next turn; nothing where it has come to its end."""
@@ -220,7 +220,7 @@ class Walk:
             "served": self.served,
             "strays": [self.strays.kept, self.strays.count],
             "orphans": [self.orphans.kept, self.orphans.count],
-            "suspects": [[(str(s.id), s.prefix) for s in self.suspects.kept], self.suspects.count],
+            "missing": [[(str(s.id), s.prefix) for s in self.missing.kept], self.missing.count],
             "well": self.well,
         }
         # In ASCII: a key may hold what Postgres does not take.
@@ -247,7 +247,7 @@ class Walk:
         self.served = state["served"]
         self.strays = Candidates(*state["strays"])
         self.orphans = Candidates(*state["orphans"])
-        suspects, count = state["suspects"]
-        self.suspects = Candidates([Suspect(uuid.UUID(i), p) for i, p in suspects], count)
+        missing, count = state["missing"]
+        self.missing = Candidates([MissingObject(uuid.UUID(i), p) for i, p in missing], count)
         self.well = state["well"]
         return self

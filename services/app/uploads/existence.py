@@ -32,8 +32,8 @@ COOLDOWN = 10.0  # seconds without checks after storage did not answer
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """A row whose object was not seen where it should be."""
+class MissingObject:
+    """A row's object that was not seen where it should be, or is looked for there."""
 
     id: uuid.UUID
     prefix: str
@@ -44,21 +44,21 @@ class Suspect:
         return key_under(self.prefix, self.id)
 
 
-def discard_vanished(suspects: list[Suspect]) -> int:
+def discard_vanished(missing: list[MissingObject]) -> int:
     """Discard those whose object is gone: HEAD says so, and the bucket answers; how many went.
 
     The caller has made sure that the bucket is not another's. Raises StorageUnavailable where it
     did not answer for one of them, once the others are discarded.
     """
     with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
-        heads = list(pool.map(look_for, suspects))
-    gone = [suspect for suspect, head in zip(suspects, heads, strict=True) if head is None]
+        heads = list(pool.map(look_for, missing))
+    gone = [one for one, head in zip(missing, heads, strict=True) if head is None]
     total = 0
-    for prefix in {suspect.prefix for suspect in gone}:
+    for prefix in {one.prefix for one in gone}:
         with transaction.atomic():
             # In the state that owns the key: an image that turned ready has no incoming object.
             ids = Upload.objects.filter(
-                id__in=[suspect.id for suspect in gone if suspect.prefix == prefix],
+                id__in=[one.id for one in gone if one.prefix == prefix],
                 state=PREFIXES[prefix].proof,
             ).select_for_update()
             total += discard_uploads(ids=list(ids.values_list("id", flat=True)))
@@ -68,10 +68,10 @@ def discard_vanished(suspects: list[Suspect]) -> int:
     return total
 
 
-def look_for(suspect: Suspect) -> StoredObject | StorageUnavailable | None:
+def look_for(one: MissingObject) -> StoredObject | StorageUnavailable | None:
     """Its object, None where it is gone, or why neither is known."""
     try:
-        return storage().head(suspect.key)
+        return storage().head(one.key)
     except StorageUnavailable as error:
         return error
 
@@ -83,7 +83,7 @@ class PageCheck:
         self.pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="page-check")
         # Alone, so that all pages together take one connection to the database for it.
         self.removal = ThreadPoolExecutor(1, thread_name_prefix="page-removal")
-        self.found_until: dict[Suspect, float] = {}
+        self.found_until: dict[MissingObject, float] = {}
         self.breaker = CircuitBreaker(cooldown=COOLDOWN)
 
     def present(self, uploads: list[Upload]) -> list[Upload]:
@@ -93,16 +93,16 @@ class PageCheck:
         """
         now = time.monotonic()
         self.found_until = {s: until for s, until in list(self.found_until.items()) if until > now}
-        wanted = {upload.id: suspect for upload in uploads if (suspect := home_of(upload))}
+        wanted = {upload.id: one for upload in uploads if (one := home_of(upload))}
         asked = [s for s in wanted.values() if s not in self.found_until]
         if not asked or self.breaker.is_open:
             return uploads
         vanished = self._ask(asked, until=now + PAGE_WAITS)
         return [upload for upload in uploads if wanted.get(upload.id) not in vanished]
 
-    def _ask(self, suspects: list[Suspect], *, until: float) -> set[Suspect]:
+    def _ask(self, asked: list[MissingObject], *, until: float) -> set[MissingObject]:
         """Those that storage says are not there, in a bucket that is there and not another's."""
-        checks = {self.pool.submit(storage().exists_quickly, s.key): s for s in suspects}
+        checks = {self.pool.submit(storage().exists_quickly, s.key): s for s in asked}
         missing = set()
         for check in self._answered(checks, until):
             if check.exception() is not None:
@@ -133,22 +133,22 @@ def page_check() -> PageCheck:
     return PageCheck()
 
 
-def home_of(upload: Upload) -> Suspect | None:
+def home_of(upload: Upload) -> MissingObject | None:
     """Where the upload's object is in its state; None where it has none."""
     for prefix in map(prefix_of, (upload.served_key, upload.incoming_key)):
         if PREFIXES[prefix].proof == upload.state:
-            return Suspect(upload.id, prefix)
+            return MissingObject(upload.id, prefix)
     return None
 
 
-def remove_vanished(suspects: list[Suspect]) -> bool:
+def remove_vanished(missing: list[MissingObject]) -> bool:
     """Discard those that have vanished, in a thread; whether they may be hidden.
 
     A database that refuses costs the page nothing: it is shown as if nothing had vanished.
     """
     try:
         marker.check_not_foreign()
-        discard_vanished(suspects)
+        discard_vanished(missing)
     except (BucketMismatch, StorageUnavailable, DatabaseError) as error:
         log.warning("vanished uploads stay: %s", error)
         return False
