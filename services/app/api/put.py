@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from s3tasks.web.plain_text import TEXT, line, line_of
 from s3tasks.web.request_body import Body, body_of
 from s3tasks.web.request_head import fault_of_range
-from uploads import deadline, lifecycle
+from uploads import deadline, discard
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion
 from uploads.outage import database_answering
@@ -114,7 +114,7 @@ class Deletion(View):
     def post(self, request: HttpRequest, secret: str) -> HttpResponse:
         """Delete it."""
         upload = find_deletion(secret)
-        lifecycle.discard_upload(upload_id=upload.id, owner=upload.owner)
+        discard.discard_upload(upload_id=upload.id, owner=upload.owner)
         return self.told(200, _("Deleted."))
 
     delete = post

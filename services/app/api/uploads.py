@@ -10,7 +10,7 @@ from ninja import Body, Router, Status
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
 from s3tasks.web import visitor_cookie
-from uploads import lifecycle, quotas
+from uploads import discard, lifecycle, quotas
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.links import pictures
@@ -98,7 +98,7 @@ def get_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
 @router.delete("/uploads/{upload_id}", response={204: None, **problems(403, 404, 415, 422)})
 def delete_upload(request: Request, upload_id: uuid.UUID) -> Status[None]:
     """Delete one of mine, at once and for good."""
-    lifecycle.discard_upload(upload_id=mine(request, upload_id).id, owner=owner_of(request))
+    discard.discard_upload(upload_id=mine(request, upload_id).id, owner=owner_of(request))
     return Status(204, None)
 
 

@@ -16,7 +16,7 @@ from django.views import View
 from pages import errors, qr, wording
 from pages.base import PageView, VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
-from uploads import lifecycle, limits
+from uploads import discard, lifecycle, limits
 from uploads.errors import UploadError, UploadNotFound
 from uploads.existence import page_check
 from uploads.links import find_shared, follow_link
@@ -67,7 +67,7 @@ class UploadsPage(VisitorView):
             errors.tell_when(response, error)
             return response
         names = [file.name for file in form.arrived]
-        superseded = [upload.filename for upload in lifecycle.superseded_images(owner=self.owner)]
+        superseded = [upload.filename for upload in discard.superseded_images(owner=self.owner)]
         messages.success(request, wording.received(self.kind, names, superseded=superseded))
         return redirect(PAGES[self.kind])
 
@@ -125,7 +125,7 @@ class Clear(VisitorView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Back to the page."""
-        count = lifecycle.clear_uploads(owner=self.owner, kind=self.kind)
+        count = discard.clear_uploads(owner=self.owner, kind=self.kind)
         messages.success(request, wording.cleared(self.kind, count))
         return redirect(PAGES[self.kind])
 
@@ -138,7 +138,7 @@ class Delete(VisitorView):
         upload = Upload.objects.filter(id=upload_id, owner=self.owner).first()
         if upload is None:
             raise UploadNotFound(_("There is no such upload. It may be gone already."))
-        lifecycle.discard_upload(upload_id=upload.id, owner=self.owner)
+        discard.discard_upload(upload_id=upload.id, owner=self.owner)
         messages.success(request, wording.deleted(upload.filename))
         return redirect(PAGES[Kind(upload.kind)])
 

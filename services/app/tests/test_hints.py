@@ -6,7 +6,7 @@ import time
 import pytest
 from django.db import transaction
 
-from uploads import lifecycle, rate, redis, tasks
+from uploads import discard, rate, redis, tasks
 from uploads.errors import RateLimited
 from uploads.models import State, Sweep, Upload
 from uploads.sweeps import clocks, housekeeping
@@ -103,6 +103,6 @@ def test_a_tick_hands_over_what_is_due(store, receive, monkeypatch):
     tasks.tick()
     assert sent == [("make image safe", str(upload.id))]
     sent.clear()
-    lifecycle.discard_uploads(ids=[upload.id])
+    discard.discard_uploads(ids=[upload.id])
     tasks.tick()
     assert sent == [("purge",)]

@@ -4,7 +4,7 @@ import pytest
 from django.db.models.functions import Now
 
 from samples import keys, picture
-from uploads import lifecycle
+from uploads import discard, lifecycle
 from uploads.models import Installation, State, Upload
 from uploads.sweeps import housekeeping, purge
 
@@ -108,7 +108,7 @@ def test_an_image_that_is_discarded_after_its_claim_gives_it_back(
     put_file = lifecycle.put_file
 
     def cleared_meanwhile(*args):
-        lifecycle.clear_uploads(owner=owner, kind=upload.kind)
+        discard.clear_uploads(owner=owner, kind=upload.kind)
         put_file(*args)
 
     monkeypatch.setattr(lifecycle, "put_file", cleared_meanwhile)

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from samples import at_once, keys, picture
-from uploads import lifecycle
+from uploads import discard, lifecycle
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -118,7 +118,7 @@ class TestQuotas:
         receive("file", b"0123456789")
         with pytest.raises(QuotaExceeded, match="no room"):
             receive("file", b"x")
-        lifecycle.clear_uploads(owner=owner, kind=Kind.FILE)
+        discard.clear_uploads(owner=owner, kind=Kind.FILE)
         with pytest.raises(QuotaExceeded):
             receive("file", b"x")
         purge_all()
@@ -145,7 +145,7 @@ class TestQuotas:
         reconcile.recount_bytes()
         assert used_bytes() == before
         for kind in Kind:
-            lifecycle.clear_uploads(owner=owner, kind=kind)
+            discard.clear_uploads(owner=owner, kind=kind)
         purge_all()
         assert (keys(store), used_bytes()) == (set(), 0)
 
@@ -245,7 +245,7 @@ class TestMakingSafe:
         make_safe = lifecycle.images.make_safe
 
         def discarded_meanwhile(*args, **kwargs):
-            lifecycle.clear_uploads(owner=owner, kind=Kind.IMAGE)
+            discard.clear_uploads(owner=owner, kind=Kind.IMAGE)
             purge_all()
             return make_safe(*args, **kwargs)
 
@@ -280,14 +280,14 @@ class TestGoing:
     def test_a_stranger_cannot_delete_or_clear(self, store, receive, stranger):
         upload = receive("file", b"x")
         with pytest.raises(UploadNotFound):
-            lifecycle.discard_upload(upload_id=upload.id, owner=stranger)
-        assert lifecycle.clear_uploads(owner=stranger, kind=Kind.FILE) == 0
+            discard.discard_upload(upload_id=upload.id, owner=stranger)
+        assert discard.clear_uploads(owner=stranger, kind=Kind.FILE) == 0
         assert Upload.objects.count() == 1
 
     def test_clear_takes_one_kind(self, store, receive, owner):
         receive("file", b"x")
         image = receive("image")
-        assert lifecycle.clear_uploads(owner=owner, kind=Kind.FILE) == 1
+        assert discard.clear_uploads(owner=owner, kind=Kind.FILE) == 1
         assert Upload.objects.get().id == image.id
 
     def test_a_row_that_the_admin_deletes_takes_its_objects_along(self, store, ready, receive):

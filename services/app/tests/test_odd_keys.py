@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from samples import keys
-from uploads import lifecycle
+from uploads import discard
 from uploads.errors import StorageUnavailable
 from uploads.models import PurgeKey, Sweep, Upload
 from uploads.storage import s3 as s3_module
@@ -204,7 +204,7 @@ class TestQueued:
         found = [f"files/{uuid.uuid4()}" for _ in range(20)]
         for key in found:
             put(store, key)
-            lifecycle.queue_key(key, size_bytes=0)
+            discard.queue_key(key, size_bytes=0)
         return found
 
     def until_settled(self, store, bad: str) -> int:
@@ -268,7 +268,7 @@ class TestQueued:
 
     def test_a_key_that_storage_does_not_know_is_gone(self, s3, monkeypatch):
         """Some servers say so as an error."""
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         answer = {"Errors": [{"Key": "files/a", "Code": "NoSuchKey"}]}
         monkeypatch.setattr(s3.client, "delete_objects", lambda **_: answer)
         assert purge.purge() == 1

@@ -12,7 +12,7 @@ from django.utils.html import escape
 from multipart import message, post
 from pages import wording
 from samples import fetch, keys, picture
-from uploads import lifecycle, limits
+from uploads import discard, lifecycle, limits
 from uploads.models import Kind, State, Upload
 
 pytestmark = pytest.mark.django_db
@@ -97,7 +97,7 @@ class TestRefusals:
         assert "There is no page at this address" in message(response)
 
     def test_an_error_of_ours_is_a_page_as_well(self, monkeypatch):
-        monkeypatch.setattr(lifecycle, "clear_uploads", lambda **_: 1 // 0)
+        monkeypatch.setattr(discard, "clear_uploads", lambda **_: 1 // 0)
         response = Client(raise_request_exception=False).post("/files/clear/")
         assert response.status_code == 500
         assert "An error on our side" in message(response)

@@ -11,7 +11,7 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
-from uploads import lifecycle, links, quotas, streams
+from uploads import discard, lifecycle, links, quotas, streams
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -100,9 +100,9 @@ class TestTicket:
         if sent:
             send(claimed, CONTENT[kind])
         if how == "delete":
-            lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+            discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         elif how == "clear":
-            lifecycle.clear_uploads(owner=owner, kind=kind)
+            discard.clear_uploads(owner=owner, kind=kind)
         else:
             Upload.objects.all().delete()
         purge.purge()
@@ -119,7 +119,7 @@ class TestTicket:
 
     def test_a_moment_before_its_end_its_bytes_stay_counted(self, store, owner, kind):
         claimed = self.claimed(owner, kind)
-        lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+        discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         moment = claimed.upload.ticket_until - timedelta(microseconds=1)
         purge.purge(now=moment)
         assert used_bytes() == len(CONTENT[kind])
@@ -163,7 +163,7 @@ class TestTicket:
     def test_a_purge_that_fails_forgets_nothing(self, s3, owner, kind, monkeypatch):
         claimed = self.claimed(owner, kind)
         send(claimed, CONTENT[kind])
-        lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+        discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         with monkeypatch.context() as failing:
             failing.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
             purge.purge(now=claimed.upload.ticket_until)
@@ -176,7 +176,7 @@ class TestTicket:
         complete(claimed)
         assert send(claimed, CONTENT[kind]) == 403
         other = self.claimed(owner, kind)
-        lifecycle.clear_uploads(owner=owner, kind=kind)
+        discard.clear_uploads(owner=owner, kind=kind)
         assert send(other, CONTENT[kind]) == 403
         assert not list((disk.root / "parts").glob("*"))
 
@@ -187,7 +187,7 @@ class TestTicket:
         put_part = type(disk).put_part
 
         def slow(self, *args):
-            lifecycle.clear_uploads(owner=owner, kind=kind)
+            discard.clear_uploads(owner=owner, kind=kind)
             return put_part(self, *args)
 
         monkeypatch.setattr(type(disk), "put_part", slow)
@@ -204,7 +204,7 @@ def test_a_hundred_and_thirty_used_tickets_of_deleted_uploads_are_no_alarm(s3, s
         send(claimed, b"1234")
         complete(claimed)
     for claimed in claims:
-        lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+        discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
     purge.purge()
     at_once(lambda claimed: send(claimed, b"1234"), claims[:8])
     for claimed in claims[8:]:
@@ -226,13 +226,13 @@ def test_what_comes_after_a_tickets_end_is_removed_without_an_alarm(store, monke
 
 
 def test_a_key_that_is_queued_again_while_it_is_purged_stays_queued(store):
-    lifecycle.queue_key("files/a", size_bytes=3)
+    discard.queue_key("files/a", size_bytes=3)
     Installation.objects.update(used_bytes=3)
     moment = clocks.database_clock()
     (leased,) = purge.lease_keys(moment)
     store.delete([leased])
     store.put("files/a", io.BytesIO(b"late"), content_type="text/plain")
-    lifecycle.queue_key("files/a", size_bytes=0)
+    discard.queue_key("files/a", size_bytes=0)
     assert purge.forget_keys([leased], moment) == 0
     assert purge.purge() == 1
     assert keys(store) == set()
@@ -459,7 +459,7 @@ class TestAnnounced:
 
     def test_stays_so_when_its_row_is_deleted(self, store, owner):
         claimed = announce(owner, size_bytes=100)
-        lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+        discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         purge.purge()
         with pytest.raises(QuotaExceeded, match="announced from your address"):
             announce(owner, size_bytes=1)
@@ -472,7 +472,7 @@ class TestAnnounced:
                 claimed = announce(owner, size_bytes=100, address=f"192.0.2.{n}")
             except QuotaExceeded:
                 continue
-            lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+            discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
             purge.purge()
         assert used_bytes() == 500
 
@@ -729,9 +729,9 @@ class TestMeanwhile:
 
         def meanwhile():
             if how == "delete":
-                lifecycle.discard_upload(upload_id=claimed.upload.id, owner=owner)
+                discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
             elif how == "clear":
-                lifecycle.clear_uploads(owner=owner, kind=kind)
+                discard.clear_uploads(owner=owner, kind=kind)
             else:
                 expire.expire(now=claimed.upload.deadline)
             purge.purge()
@@ -748,7 +748,7 @@ class TestMeanwhile:
         send(claimed, b"1234")
 
         def meanwhile():
-            lifecycle.clear_uploads(owner=owner, kind=Kind.FILE)
+            discard.clear_uploads(owner=owner, kind=Kind.FILE)
             purge.purge()
             store.put(f"files/{claimed.upload.id}", io.BytesIO(b"1234"), content_type="x/y")
 
@@ -841,7 +841,7 @@ class TestRecount:
                     reconcile.recount_bytes()
                     continue
                 claimed = announce(uuid.uuid4(), address=f"192.0.2.{worker}")
-                lifecycle.clear_uploads(owner=claimed.upload.owner, kind=Kind.FILE)
+                discard.clear_uploads(owner=claimed.upload.owner, kind=Kind.FILE)
                 purge.purge(now=claimed.upload.ticket_until)
 
         at_once(busy, range(4))

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from uploads import lifecycle, tasks
+from uploads import discard, tasks
 from uploads.errors import StorageUnavailable
 from uploads.models import Sweep
 from uploads.storage import s3 as s3_module
@@ -50,7 +50,7 @@ class TestCause:
         def fail(**_):
             raise refused(code, operation)
 
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(s3.client, method, fail)
         with pytest.raises(StorageUnavailable):
             purge.purge()
@@ -58,7 +58,7 @@ class TestCause:
 
     def test_of_single_keys_in_an_answer_of_200(self, s3, monkeypatch):
         for key in ("files/a", "files/b", "files/c"):
-            lifecycle.queue_key(key, size_bytes=0)
+            discard.queue_key(key, size_bytes=0)
         errors = [{"Key": key, "Code": "AccessDenied"} for key in ("files/a", "files/b")]
         real = s3.client.delete_objects
 
@@ -101,7 +101,7 @@ class TestCause:
         def fail(*_):
             raise error
 
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(type(error)):
             housekeeping.SWEEPS[sweep][1]()
@@ -121,7 +121,7 @@ class TestCause:
         assert len(said("expire")) <= report.SAID_MAX
 
     def test_is_an_error_in_the_log(self, s3, caplog):
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
             purge.purge()
@@ -136,7 +136,7 @@ class TestDatabase:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1 / 0")
 
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
             monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(Exception, match="division by zero"):
@@ -149,7 +149,7 @@ class TestDatabase:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
             monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(Exception, match="terminating|terminated|closed"):
@@ -199,7 +199,7 @@ class TestLate:
         Sweep.objects.update(last_ok=Now() - LONG_AGO)
         upload = receive("file", b"x")
         type(upload).objects.update(expires_at=Now())
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         housekeeping.look()
         assert set(report.late()) == set(report.NAMES)
 

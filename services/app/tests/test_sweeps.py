@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import lifecycle
+from uploads import discard, lifecycle
 from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
@@ -68,17 +68,17 @@ class TestPurge:
         assert keys(store) == set()
 
     def test_a_key_that_is_not_there_is_forgotten(self, store):
-        lifecycle.queue_key("files/none", size_bytes=0)
+        discard.queue_key("files/none", size_bytes=0)
         assert purge.purge() == 1
 
     def test_more_than_a_thousand_keys_go_in_one_run(self, store):
         for number in range(1001):
-            lifecycle.queue_key(f"files/{number}", size_bytes=0)
+            discard.queue_key(f"files/{number}", size_bytes=0)
         assert purge.purge() == 1001
 
     def test_a_key_that_storage_keeps_is_tried_later_and_later(self, s3, monkeypatch):
         monkeypatch.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
-        lifecycle.queue_key("files/a", size_bytes=7)
+        discard.queue_key("files/a", size_bytes=7)
         waits = []
         for _ in range(8):
             PurgeKey.objects.update(not_before=Now())
@@ -90,13 +90,13 @@ class TestPurge:
     @pytest.mark.parametrize("attempts", [30, 31, 62, 1023, 1024, 100_000, 2**31 - 2])
     def test_a_key_is_tried_however_often_it_was(self, store, attempts):
         store_object(store, "files/a")
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         PurgeKey.objects.update(attempts=attempts)
         assert purge.purge() == 1
         assert keys(store) == set()
 
     def test_a_run_that_is_killed_leaves_its_keys_to_the_next(self, store):
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         store_object(store, "files/a")
         leased = purge.lease_keys(clocks.database_clock())
         assert list(leased) == ["files/a"]
@@ -105,7 +105,7 @@ class TestPurge:
         assert keys(store) == set()
 
     def test_a_storage_that_does_not_answer_costs_no_attempt(self, s3):
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
             purge.purge()
@@ -113,7 +113,7 @@ class TestPurge:
         assert Sweep.objects.get(name="purge").last_error
 
     def test_a_tick_waits_before_it_asks_a_storage_again_that_did_not_answer(self, s3):
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         assert housekeeping.look().purge
         right, s3.bucket = s3.bucket, "gone"
         with pytest.raises(StorageUnavailable):
@@ -194,7 +194,7 @@ class TestReconcile:
 
     def test_bytes_that_come_after_the_delete_go(self, store, receive, owner):
         upload = receive("file", b"x")
-        lifecycle.discard_upload(upload_id=upload.id, owner=owner)
+        discard.discard_upload(upload_id=upload.id, owner=owner)
         purge.purge()
         store_object(store, upload.served_key)
         assert reconcile.reconcile(now=after_the_grace()).orphaned == 1
@@ -295,7 +295,7 @@ class TestReconcile:
 
     def test_the_usage_row_is_counted_anew(self, store, receive):
         receive("file", b"12345")
-        lifecycle.queue_key("files/a", size_bytes=7)
+        discard.queue_key("files/a", size_bytes=7)
         Installation.objects.update(used_bytes=999)
         reconcile.reconcile()
         assert Installation.objects.get().used_bytes == 12

@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import lifecycle, tasks
+from uploads import discard, lifecycle, tasks
 from uploads.models import PurgeKey, Sweep, Upload
 from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, turns
 
@@ -60,7 +60,7 @@ def ticks(monkeypatch, count: int) -> list[str]:
 def make_all_due(receive) -> None:
     receive("file", b"x")
     Upload.objects.update(expires_at=Now())
-    lifecycle.queue_key("files/a", size_bytes=0)
+    discard.queue_key("files/a", size_bytes=0)
 
 
 class TestOneAtATime:
@@ -77,7 +77,7 @@ class TestOneAtATime:
         if fails:
             for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
                 monkeypatch.setattr(f"uploads.sweeps.{within}", lambda *_: 1 / 0)
-            lifecycle.queue_key("files/a", size_bytes=0)
+            discard.queue_key("files/a", size_bytes=0)
             with pytest.raises(ZeroDivisionError):
                 housekeeping.SWEEPS[name][1]()
         else:
@@ -179,7 +179,7 @@ class TestRest:
         over = iter([False, False, True] * 100)
         monkeypatch.setattr(turns.Turn, "over", lambda self: next(over))
         for number in range(9):
-            lifecycle.queue_key(f"files/{number}", size_bytes=0)
+            discard.queue_key(f"files/{number}", size_bytes=0)
         assert purge.purge() == 4
         assert housekeeping.look().purge
 
@@ -349,7 +349,7 @@ class TestHalves:
 
     @pytest.mark.parametrize("task", [tasks.expire, tasks.purge, tasks.reconcile])
     def test_an_expiry_that_fails_does_not_stop_what_comes_after(self, store, monkeypatch, task):
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(expire, "expire_batch", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             task()
@@ -365,7 +365,7 @@ class TestHalves:
 
 class TestLocked:
     def test_keys_in_another_transactions_hands_are_left_there(self, store, another):
-        lifecycle.queue_key("files/a", size_bytes=0)
+        discard.queue_key("files/a", size_bytes=0)
         with another.cursor() as cursor:
             cursor.execute("SELECT * FROM uploads_purgekey FOR UPDATE")
         done = []

@@ -16,9 +16,9 @@ from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from uploads.bucket import marker
+from uploads.discard import discard_uploads
 from uploads.errors import BucketMismatch, StorageUnavailable
 from uploads.keys import PREFIXES, key_under, prefix_of
-from uploads.lifecycle import discard_uploads
 from uploads.models import Upload
 from uploads.redis import CircuitBreaker
 from uploads.storage import StoredObject, storage

@@ -25,6 +25,7 @@ from django.utils.translation import gettext_noop
 from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 
 from uploads import deadline, images, limits
+from uploads.discard import discard_uploads, queue_keys, release_incoming
 from uploads.errors import (
     BytesMissing,
     DecoderStopped,
@@ -36,7 +37,7 @@ from uploads.errors import (
     UploadError,
     UploadNotFound,
 )
-from uploads.keys import INCOMING, PREFIXES, id_in
+from uploads.keys import id_in
 from uploads.models import Installation, Kind, Refusal, State, Upload
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 from uploads.storage import StoredObject, Ticket, storage
@@ -190,7 +191,7 @@ def drop_upload(upload: Upload) -> None:
     """
     with deadline.time_to_tidy_up(), transaction.atomic():
         lock_owner(upload.owner)
-        row = lock_upload(upload.id)
+        row = Upload.objects.lock(upload.id)
         if row is None:
             queue_keys(upload, counted=False)
         elif row.state == State.PENDING:
@@ -304,7 +305,7 @@ def settle(upload: Upload, content_type: str) -> Upload:
     """
     with transaction.atomic():
         lock_owner(upload.owner)
-        row = lock_upload(upload.id)
+        row = Upload.objects.lock(upload.id)
         if row is None:
             queue_keys(upload, counted=False)  # with what may have been copied since it went
         elif row.state == State.PENDING:
@@ -331,7 +332,7 @@ def refuse(upload: Upload, error: BytesMissing | InvalidUpload) -> Upload:
     """
     with transaction.atomic():
         lock_owner(upload.owner)
-        row = lock_upload(upload.id)
+        row = Upload.objects.lock(upload.id)
         if row is not None and row.state == State.PENDING and isinstance(error, InvalidUpload):
             until = Now() + row.ttl
             refusal = Refusal(id=row.id, owner=row.owner, sentence=error.sentence, until=until)
@@ -446,7 +447,7 @@ def reserve_growth(upload: Upload, size_bytes: int) -> None:
     Before it is stored, or a full storage would be filled further. Raises QuotaExceeded, LeaseLost.
     """
     with transaction.atomic():
-        row = lock_upload(upload.id)
+        row = Upload.objects.lock(upload.id)
         if row is None or row.state != State.CHECKING or row.lease != upload.lease:
             raise LeaseLost
         growth = size_bytes - row.size_bytes
@@ -528,7 +529,7 @@ def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
     size_bytes = safe.image.stat().st_size
     with transaction.atomic():
         lock_owner(upload.owner)
-        row = lock_upload(upload.id)
+        row = Upload.objects.lock(upload.id)
         if row is None or row.state == State.REJECTED:
             queue_keys(upload, counted=False)
             return None
@@ -551,7 +552,7 @@ def reject_image(upload: Upload, reason: str) -> State | None:
     """
     with transaction.atomic():
         lock_owner(upload.owner)
-        row = lock_upload(upload.id)
+        row = Upload.objects.lock(upload.id)
         if row is None or row.state != State.CHECKING or row.lease != upload.lease:
             return None
         queue_keys(row, counted=True)
@@ -561,149 +562,3 @@ def reject_image(upload: Upload, reason: str) -> State | None:
         row.lease = row.lease_until = None
         row.save()
     return State.REJECTED
-
-
-def superseded_images(*, owner: uuid.UUID) -> list[Upload]:
-    """The owner's images that will make room for newer ones, once those are ready."""
-    coming = [State.CHECKING, State.READY]
-    images = Upload.objects.live().filter(owner=owner, kind=Kind.IMAGE, state__in=coming)
-    return list(images.order_by("-created_at", "-id")[settings.IMAGES_KEPT :])
-
-
-def keep_latest_images(*, owner: uuid.UUID) -> int:
-    """Discard the owner's ready images beyond IMAGES_KEPT, the newest stay; how many went."""
-    with transaction.atomic():
-        lock_owner(owner)
-        ready = Upload.objects.live().filter(owner=owner, kind=Kind.IMAGE, state=State.READY)
-        surplus = ready.order_by("-created_at", "-id").values_list("id", flat=True)
-        return discard_uploads(ids=list(surplus[settings.IMAGES_KEPT :]))
-
-
-# --- Going ---------------------------------------------------------------------------------------
-
-
-def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
-    """Discard one of the owner's; raises UploadNotFound where it is not theirs or gone."""
-    with transaction.atomic():
-        lock_owner(owner)
-        mine = Upload.objects.filter(id=upload_id, owner=owner).values_list("id", flat=True)
-        if not discard_uploads(ids=list(mine)):
-            raise UploadNotFound(_("There is no such upload."))
-
-
-def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
-    """Discard all of the owner's of one kind; how many went."""
-    with transaction.atomic():
-        lock_owner(owner)
-        mine = Upload.objects.filter(owner=owner, kind=kind).values_list("id", flat=True)
-        return discard_uploads(ids=list(mine))
-
-
-# Where a key is queued already, both have their bytes, and what was stored since is deleted too.
-QUEUED_AGAIN = """
-        ON CONFLICT (key) DO UPDATE
-       SET size_bytes = queued.size_bytes + excluded.size_bytes,
-           multipart_id = coalesce(nullif(excluded.multipart_id, ''), queued.multipart_id),
-           not_before = excluded.not_before,
-           until = greatest(queued.until, excluded.until),
-           sender = coalesce(nullif(excluded.sender, ''), queued.sender),
-           unsent = queued.unsent OR excluded.unsent
-"""
-# Which keys an upload may have, and what the deletion of each gives back to the total quota. Of a
-# rejected image they were queued when it was rejected.
-HOMES = ", ".join(
-    f"('{kind}', '{prefix}', '{home.counted or ''}')"
-    for prefix, home in PREFIXES.items()
-    for kind in home.owners
-)
-QUEUE_KEYS = f"""
-    INSERT INTO uploads_purgekey AS queued
-           (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
-    SELECT prefix || '/' || gone.id,
-           CASE WHEN counted = 'incoming_bytes' THEN gone.incoming_bytes
-                WHEN counted = 'size_bytes' AND gone.state <> 'rejected' THEN gone.size_bytes
-                ELSE 0 END,
-           CASE WHEN counted = 'size_bytes' THEN gone.multipart_id ELSE '' END,
-           statement_timestamp(), 0,
-           CASE WHEN prefix = '{INCOMING}' THEN gone.ticket_until END,
-           gone.sender,
-           prefix = '{INCOMING}' AND gone.state = 'pending' AND gone.ticket_until IS NOT NULL
-      FROM gone
-      JOIN (VALUES {HOMES}) AS home (kind, prefix, counted) USING (kind)
-     WHERE prefix <> '{INCOMING}' OR gone.kind = 'image' OR gone.ticket_until IS NOT NULL
-     ORDER BY 1
-    {QUEUED_AGAIN}
-"""  # noqa: S608  our own words
-
-
-def discard_uploads(*, ids: list[uuid.UUID]) -> int:
-    """The rows go and their keys enter the purge queue, in one statement; how many went.
-
-    Past the signals, so that a thousand cost what one does.
-    """
-    if not ids:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH gone AS (
-                DELETE FROM uploads_upload WHERE id = ANY(%s)
-                RETURNING id, kind, state, size_bytes, multipart_id, incoming_bytes,
-                          ticket_until, sender
-            ), queued AS ({QUEUE_KEYS})
-            SELECT count(*) FROM gone
-            """,  # noqa: S608  our own words
-            [ids],
-        )
-        return int(cursor.fetchone()[0])
-
-
-def queue_keys(upload: Upload, *, counted: bool) -> None:
-    """Queue all keys that the upload may have; `counted`: its bytes are still in the quota."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            WITH gone (id, kind, state, size_bytes, multipart_id, incoming_bytes, ticket_until,
-                       sender)
-                AS (VALUES (%s::uuid, %s, %s, %s::bigint, %s, %s::bigint, %s::timestamptz, %s))
-            {QUEUE_KEYS}
-            """,  # noqa: S608  our own words
-            [
-                upload.id,
-                upload.kind,
-                upload.state if counted else State.REJECTED,
-                upload.size_bytes,
-                upload.multipart_id,
-                upload.incoming_bytes if counted else 0,
-                upload.ticket_until,
-                upload.sender,
-            ],
-        )
-
-
-def release_incoming(upload: Upload) -> None:
-    """Queue its incoming key, and the bytes that are reserved for it: what arrived is no longer
-    needed. Until its ticket is over, more may."""
-    if upload.incoming_key != upload.served_key:
-        queue_key(upload.incoming_key, size_bytes=upload.incoming_bytes, until=upload.ticket_until)
-        upload.incoming_bytes = 0
-
-
-def queue_key(key: str, *, size_bytes: int, until: datetime | None = None) -> None:
-    """Queue one key, whose deletion gives `size_bytes` back to the total quota; `until`: when the
-    last may be written under it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO uploads_purgekey AS queued
-                   (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
-            VALUES (%s, %s, '', statement_timestamp(), 0, %s, '', false)
-            {QUEUED_AGAIN}
-            """,  # noqa: S608  our own words
-            [key, size_bytes, until],
-        )
-
-
-def lock_upload(upload_id: uuid.UUID) -> Upload | None:
-    """The row, locked until the transaction ends."""
-    return Upload.objects.select_for_update().filter(id=upload_id).first()

@@ -89,6 +89,10 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         owning = (Q(kind=kind, state__in=states) for kind, states in owners.items())
         return self.filter(reduce(or_, owning))
 
+    def lock(self, upload_id: uuid.UUID) -> "Upload | None":
+        """The row, locked until the transaction ends."""
+        return self.select_for_update().filter(id=upload_id).first()
+
     def unsent(self) -> "UploadQuerySet":
         """Those that were announced: their bytes come by a ticket, if they come."""
         return self.filter(UNSENT)

@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from uploads import lifecycle, tasks
+from uploads import discard, tasks
 from uploads.models import Kind, State, Upload
 
 
@@ -18,10 +18,10 @@ def follow_state(instance: Upload, **_: Any) -> None:
         hint: Any = tasks.make_image_safe  # a task_base.Hint
         hint.delay_on_commit(str(instance.id))
     elif instance.state == State.READY:
-        lifecycle.keep_latest_images(owner=instance.owner)
+        discard.keep_latest_images(owner=instance.owner)
 
 
 @receiver(post_delete, sender=Upload)
 def queue_keys(instance: Upload, **_: Any) -> None:
     """Queue the keys of a row that was deleted one by one: by the admin, or in a shell."""
-    lifecycle.queue_keys(instance, counted=True)
+    discard.queue_keys(instance, counted=True)

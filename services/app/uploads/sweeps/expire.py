@@ -3,7 +3,7 @@
 from django.db import transaction
 from django.db.models.functions import Now
 
-from uploads.lifecycle import discard_uploads
+from uploads.discard import discard_uploads
 from uploads.models import Moment, Refusal, Upload
 from uploads.sweeps import turns
 from uploads.sweeps.report import reporting

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from uploads.discard import queue_key
 from uploads.errors import TooMuchToRemove
 from uploads.existence import MissingObject, discard_vanished
 from uploads.keys import INCOMING, PREFIXES, id_in
-from uploads.lifecycle import queue_key
 from uploads.models import PurgeKey, State, Sweep, Upload, UploadQuerySet
 from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
 from uploads.sweeps.report import Report
