@@ -193,12 +193,12 @@ def receive(owner) -> Iterator:
 @pytest.fixture
 def ready(receive):
     """Upload an image as the owner and make it safe."""
-    from uploads import lifecycle
+    from uploads import processing
     from uploads.models import Upload
 
     def ready(content=None, **kwargs):
         upload = receive("image", content, **kwargs)
-        lifecycle.make_image_safe(upload_id=upload.id)
+        processing.make_image_safe(upload_id=upload.id)
         return Upload.objects.filter(id=upload.id).first()
 
     return ready

@@ -11,7 +11,7 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, keys, picture, purge_when_tickets_are_over
-from uploads import lifecycle
+from uploads import lifecycle, processing
 from uploads.models import Installation, Refusal, State, Upload
 from uploads.sweeps import clocks, expire, purge
 
@@ -112,7 +112,7 @@ class TestUpload:
     def test_an_image_is_checked_and_then_has_a_thumbnail(self, store, program):
         shown = program.upload(picture(), "image", content_type="image/png").json()
         assert (shown["state"], shown["content_type"]) == ("checking", "image/png")
-        lifecycle.make_image_safe(upload_id=uuid.UUID(shown["id"]))
+        processing.make_image_safe(upload_id=uuid.UUID(shown["id"]))
         (shown,) = program.call("GET", "uploads").json()
         assert shown["state"] == "ready"
         assert shown["thumbnail"].startswith("http")
@@ -120,7 +120,7 @@ class TestUpload:
 
     def test_an_image_that_cannot_be_decoded_says_why(self, store, program):
         shown = program.upload(picture()[:60], "image").json()
-        lifecycle.make_image_safe(upload_id=uuid.UUID(shown["id"]))
+        processing.make_image_safe(upload_id=uuid.UUID(shown["id"]))
         shown = program.call("GET", f"uploads/{shown['id']}").json()
         assert shown["state"] == "rejected"
         assert shown["reason"]
@@ -268,7 +268,7 @@ class TestTicket:
         send(begun["ticket"], picture())
         program.call("POST", f"uploads/{begun['id']}/complete")
         upload = Upload.objects.get()
-        lifecycle.make_image_safe(upload_id=upload.id)
+        processing.make_image_safe(upload_id=upload.id)
         served = store.read(upload.served_key)
         send(begun["ticket"], bytes(len(picture())))
         assert store.read(upload.served_key) == served

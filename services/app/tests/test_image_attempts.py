@@ -7,7 +7,7 @@ from django.db import DatabaseError
 from django.db.models.functions import Now
 
 from samples import picture
-from uploads import lifecycle
+from uploads import processing
 from uploads.errors import DecoderBroken, DecoderStopped, NotItsTurn, StorageUnavailable
 from uploads.models import State, Upload
 from uploads.sweeps import housekeeping
@@ -41,15 +41,15 @@ def test_a_fault_of_ours_counts_against_no_image_however_often(
         kwargs.get("begin", lambda: None)()
         raise OURS[fault]
 
-    part = {"fetch": s3, "make_safe": lifecycle.images}.get(step, lifecycle)
+    part = {"fetch": s3, "make_safe": processing.images}.get(step, processing)
     with monkeypatch.context() as broken:
         broken.setattr(part, step, fail)
-        for _ in range(2 * lifecycle.IMAGE_ATTEMPTS):
+        for _ in range(2 * processing.IMAGE_ATTEMPTS):
             with pytest.raises(type(OURS[fault])):
-                lifecycle.make_image_safe(upload_id=upload.id)
+                processing.make_image_safe(upload_id=upload.id)
             again()
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+    assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
 
 def test_storage_that_takes_no_writes_rejects_no_image(s3, receive, monkeypatch):
@@ -69,11 +69,11 @@ def test_storage_that_takes_no_writes_rejects_no_image(s3, receive, monkeypatch)
         broken.setattr(s3, "put", put)
         for _ in range(4):
             with pytest.raises(StorageUnavailable):
-                lifecycle.make_image_safe(upload_id=upload.id)
+                processing.make_image_safe(upload_id=upload.id)
             again()
 
     assert Upload.objects.get().attempts == 0
-    assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+    assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
 
 def test_what_may_be_the_images_fault_has_three_attempts(s3, receive, monkeypatch):
@@ -82,14 +82,14 @@ def test_what_may_be_the_images_fault_has_three_attempts(s3, receive, monkeypatc
     def stopped(*args, **kwargs):
         raise DecoderStopped("signal 9")
 
-    monkeypatch.setattr(lifecycle.images, "make_safe", stopped)
+    monkeypatch.setattr(processing.images, "make_safe", stopped)
     for attempt in (1, 2, 3):
         with pytest.raises(DecoderStopped):
-            lifecycle.make_image_safe(upload_id=upload.id)
+            processing.make_image_safe(upload_id=upload.id)
         assert Upload.objects.get().attempts == attempt
         again()
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) is None
+    assert processing.make_image_safe(upload_id=upload.id) is None
     assert Upload.objects.get().state == State.REJECTED
 
 
@@ -100,18 +100,18 @@ def test_an_image_whose_turn_does_not_come_waits_without_an_attempt(s3, receive,
         raise NotItsTurn
 
     with monkeypatch.context() as others:
-        others.setattr(lifecycle.images, "make_safe", busy)
+        others.setattr(processing.images, "make_safe", busy)
         for _ in range(10):
-            assert lifecycle.make_image_safe(upload_id=upload.id) is None
+            assert processing.make_image_safe(upload_id=upload.id) is None
             again()
         assert Upload.objects.get().attempts == 0
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+    assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
 
 def test_an_image_is_counted_only_when_it_is_its_turn(s3, receive, monkeypatch):
     upload, seen = receive("image"), []
-    make_safe = lifecycle.images.make_safe
+    make_safe = processing.images.make_safe
 
     def watched(*args, begin, **kwargs):
         def begin_and_look():
@@ -121,8 +121,8 @@ def test_an_image_is_counted_only_when_it_is_its_turn(s3, receive, monkeypatch):
 
         return make_safe(*args, begin=begin_and_look, **kwargs)
 
-    monkeypatch.setattr(lifecycle.images, "make_safe", watched)
-    lifecycle.make_image_safe(upload_id=upload.id)
+    monkeypatch.setattr(processing.images, "make_safe", watched)
+    processing.make_image_safe(upload_id=upload.id)
 
     assert seen == [0, 1]
     assert Upload.objects.get().attempts == 0
@@ -130,15 +130,15 @@ def test_an_image_is_counted_only_when_it_is_its_turn(s3, receive, monkeypatch):
 
 def test_an_image_that_another_run_has_meanwhile_is_not_begun(s3, receive, monkeypatch):
     upload = receive("image")
-    make_safe = lifecycle.images.make_safe
+    make_safe = processing.images.make_safe
 
     def slow(*args, **kwargs):
         Upload.objects.update(lease=upload.id)
         return make_safe(*args, **kwargs)
 
-    monkeypatch.setattr(lifecycle.images, "make_safe", slow)
+    monkeypatch.setattr(processing.images, "make_safe", slow)
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) is None
+    assert processing.make_image_safe(upload_id=upload.id) is None
     row = Upload.objects.get()
     assert (row.state, row.attempts, row.lease) == (State.CHECKING, 0, upload.id)
 
@@ -146,7 +146,7 @@ def test_an_image_that_another_run_has_meanwhile_is_not_begun(s3, receive, monke
 def test_a_damaged_avif_leaves_the_next_hundred_images_as_they_were(s3, ready, receive):
     """pyvips raised UnicodeDecodeError for every later picture of that process."""
     poison = receive("image", (PICTURES / "poison-min.avif").read_bytes(), filename="a.avif")
-    assert lifecycle.make_image_safe(upload_id=poison.id) == State.REJECTED
+    assert processing.make_image_safe(upload_id=poison.id) == State.REJECTED
     assert "damaged" in Upload.objects.get().reason
 
     for number in range(100):

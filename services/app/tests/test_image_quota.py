@@ -4,7 +4,7 @@ import pytest
 from django.db.models.functions import Now
 
 from samples import keys, picture
-from uploads import discard, lifecycle
+from uploads import discard, processing
 from uploads.models import Installation, State, Upload
 from uploads.sweeps import housekeeping, purge
 
@@ -20,7 +20,7 @@ def grows(monkeypatch):
     """Each safe image has so many bytes more than its upload: `grows(more)`."""
 
     def grows(more: int) -> None:
-        make_safe = lifecycle.images.make_safe
+        make_safe = processing.images.make_safe
 
         def larger(source, folder, **options):
             safe = make_safe(source, folder, **options)
@@ -28,7 +28,7 @@ def grows(monkeypatch):
                 file.truncate(source.stat().st_size + more)
             return safe
 
-        monkeypatch.setattr(lifecycle.images, "make_safe", larger)
+        monkeypatch.setattr(processing.images, "make_safe", larger)
 
     return grows
 
@@ -38,7 +38,7 @@ def test_what_an_image_has_more_is_claimed_of_the_total(s3, receive, settings, g
     upload = receive("image")
     settings.MAX_TOTAL_BYTES = used() + 1000
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+    assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
     size = Upload.objects.get().size_bytes
     assert size == upload.size_bytes + 1000
@@ -52,14 +52,14 @@ def test_an_image_for_which_a_byte_is_missing_is_not_stored_and_waits(s3, receiv
     upload = receive("image")
     settings.MAX_TOTAL_BYTES = (before := used()) + 999
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) is None
+    assert processing.make_image_safe(upload_id=upload.id) is None
 
     assert keys(s3) == {upload.incoming_key}
     assert used() == before
     settings.MAX_TOTAL_BYTES += 1
     Upload.objects.update(lease_until=Now())
     assert housekeeping.look().images == [upload.id]
-    assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+    assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
 
 def test_an_image_for_which_there_is_never_room_is_rejected_and_says_so(
@@ -68,12 +68,12 @@ def test_an_image_for_which_there_is_never_room_is_rejected_and_says_so(
     grows(1000)
     upload = receive("image")
     settings.MAX_TOTAL_BYTES = used()
-    for _ in range(lifecycle.IMAGE_ATTEMPTS):
-        lifecycle.make_image_safe(upload_id=upload.id)
+    for _ in range(processing.IMAGE_ATTEMPTS):
+        processing.make_image_safe(upload_id=upload.id)
         Upload.objects.update(lease=None, lease_until=Now())
 
     row = Upload.objects.get()
-    assert (row.state, row.reason) == (State.REJECTED, lifecycle.NO_ROOM)
+    assert (row.state, row.reason) == (State.REJECTED, processing.NO_ROOM)
     purge.purge()
     assert (keys(s3), used()) == (set(), 0)
 
@@ -89,14 +89,14 @@ def test_an_attempt_that_ends_after_its_claim_claims_nothing_twice(
         raise BlockingIOError
 
     with monkeypatch.context() as broken:
-        broken.setattr(lifecycle, "put_file", full)
+        broken.setattr(processing, "put_file", full)
         for _ in range(3):
             with pytest.raises(BlockingIOError):
-                lifecycle.make_image_safe(upload_id=upload.id)
+                processing.make_image_safe(upload_id=upload.id)
             Upload.objects.update(lease=None, lease_until=Now())
             assert used() == before + 1000
 
-    assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+    assert processing.make_image_safe(upload_id=upload.id) == State.READY
     assert used() == before + 1000
 
 
@@ -105,14 +105,14 @@ def test_an_image_that_is_discarded_after_its_claim_gives_it_back(
 ):
     grows(1000)
     upload = receive("image")
-    put_file = lifecycle.put_file
+    put_file = processing.put_file
 
     def cleared_meanwhile(*args):
         discard.clear_uploads(owner=owner, kind=upload.kind)
         put_file(*args)
 
-    monkeypatch.setattr(lifecycle, "put_file", cleared_meanwhile)
-    assert lifecycle.make_image_safe(upload_id=upload.id) is None
+    monkeypatch.setattr(processing, "put_file", cleared_meanwhile)
+    assert processing.make_image_safe(upload_id=upload.id) is None
     purge.purge()
     assert (keys(s3), used()) == (set(), 0)
 
@@ -121,6 +121,6 @@ def test_a_smaller_image_gives_back_at_once_what_it_has_less(s3, receive):
     upload = receive("image", picture((400, 300)) + bytes(50_000))
     before = used()
 
-    lifecycle.make_image_safe(upload_id=upload.id)
+    processing.make_image_safe(upload_id=upload.id)
 
     assert used() == before - upload.size_bytes + Upload.objects.get().size_bytes

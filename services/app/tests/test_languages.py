@@ -11,7 +11,7 @@ from django.utils import translation
 from multipart import message, post
 from s3tasks import translations
 from samples import picture
-from uploads import lifecycle, limits
+from uploads import lifecycle, limits, processing
 from uploads.models import Upload
 
 PORTUGUESE = {"HTTP_ACCEPT_LANGUAGE": "pt-BR,pt;q=0.9,en;q=0.8"}
@@ -99,7 +99,7 @@ class TestPages:
     def test_the_worker_s_reason_is_said_in_the_reader_s_language(self, disk, client, settings):
         settings.MAX_IMAGE_PIXELS = 1500
         post(client, "/", ("image", "a.png", picture((640, 480))))
-        lifecycle.make_image_safe(upload_id=Upload.objects.get().id)
+        processing.make_image_safe(upload_id=Upload.objects.get().id)
         settings.MAX_IMAGE_PIXELS = 2_500_000
         assert "mais de 2,5 milhões de pixels" in client.get("/", **PORTUGUESE).content.decode()
 

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from samples import at_once, keys, picture
-from uploads import discard, lifecycle
+from uploads import discard, lifecycle, processing
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -128,7 +128,7 @@ class TestQuotas:
     def test_a_rejected_image_counts_for_nothing(self, store, receive, settings):
         settings.MAX_VISITOR_UPLOADS = 1
         upload = receive("image", picture()[:60])
-        assert lifecycle.make_image_safe(upload_id=upload.id) == State.REJECTED
+        assert processing.make_image_safe(upload_id=upload.id) == State.REJECTED
         purge_all()
         assert (keys(store), used_bytes()) == (set(), 0)
         receive("file", b"x")
@@ -140,7 +140,7 @@ class TestQuotas:
         receive("image")
         receive("image", picture()[:60])
         receive("file", b"x")
-        lifecycle.make_image_safe(upload_id=Upload.objects.order_by("size_bytes")[1].id)
+        processing.make_image_safe(upload_id=Upload.objects.order_by("size_bytes")[1].id)
         before = used_bytes()
         reconcile.recount_bytes()
         assert used_bytes() == before
@@ -162,7 +162,7 @@ class TestMakingSafe:
     ):
         kept = {ready().id for _ in range(3)}
         broken = receive("image", picture()[:60])
-        assert lifecycle.make_image_safe(upload_id=broken.id) == State.REJECTED
+        assert processing.make_image_safe(upload_id=broken.id) == State.REJECTED
         assert Upload.objects.get(id=broken.id).reason
         assert set(Upload.objects.filter(state=State.READY).values_list("id", flat=True)) == kept
 
@@ -175,32 +175,32 @@ class TestMakingSafe:
 
     def test_a_second_message_does_nothing(self, store, ready):
         upload = ready()
-        assert lifecycle.make_image_safe(upload_id=upload.id) is None
+        assert processing.make_image_safe(upload_id=upload.id) is None
 
     def test_an_image_in_hand_is_left_alone(self, store, receive):
         upload = receive("image")
-        assert lifecycle.lease_image(upload.id)
-        assert lifecycle.make_image_safe(upload_id=upload.id) is None
+        assert processing.lease_image(upload.id)
+        assert processing.make_image_safe(upload_id=upload.id) is None
 
     def test_one_handed_back_is_free_at_once_and_its_attempt_is_not_counted(
         self, store, receive, monkeypatch
     ):
         upload = receive("image")
-        monkeypatch.setattr(lifecycle.images, "make_safe", killed)
+        monkeypatch.setattr(processing.images, "make_safe", killed)
         for _ in range(4):  # more often than an image that kills the worker is tried
             with pytest.raises(Killed):
-                lifecycle.make_image_safe(upload_id=upload.id)
-            lifecycle.hand_back_image(upload_id=upload.id)
+                processing.make_image_safe(upload_id=upload.id)
+            processing.hand_back_image(upload_id=upload.id)
             assert housekeeping.look().images == [upload.id]
         monkeypatch.undo()
-        assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+        assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
     def test_one_that_is_done_or_waits_is_not_handed_back(self, store, receive):
         upload = receive("image")
-        lifecycle.hand_back_image(upload_id=upload.id)
+        processing.hand_back_image(upload_id=upload.id)
         assert housekeeping.look().images == []
-        lifecycle.make_image_safe(upload_id=upload.id)
-        lifecycle.hand_back_image(upload_id=upload.id)
+        processing.make_image_safe(upload_id=upload.id)
+        processing.hand_back_image(upload_id=upload.id)
         row = Upload.objects.get()
         assert (row.state, row.attempts, row.lease_until) == (State.READY, 0, None)
 
@@ -208,14 +208,14 @@ class TestMakingSafe:
         self, store, receive, monkeypatch
     ):
         upload = receive("image")
-        monkeypatch.setattr(lifecycle.images, "make_safe", killed)
+        monkeypatch.setattr(processing.images, "make_safe", killed)
         for attempt in (1, 2, 3):
             with pytest.raises(Killed):
-                lifecycle.make_image_safe(upload_id=upload.id)
+                processing.make_image_safe(upload_id=upload.id)
             row = Upload.objects.get()
             assert (row.attempts, row.state) == (attempt, State.CHECKING)
             Upload.objects.update(lease_until=Now())
-        lifecycle.make_image_safe(upload_id=upload.id)
+        processing.make_image_safe(upload_id=upload.id)
         row = Upload.objects.get()
         assert row.state == State.REJECTED
         assert "three times" in row.reason
@@ -236,34 +236,34 @@ class TestMakingSafe:
         upload = receive("image")
         right, s3.bucket = s3.bucket, "gone"
         with pytest.raises(StorageUnavailable):
-            lifecycle.make_image_safe(upload_id=upload.id)
+            processing.make_image_safe(upload_id=upload.id)
         s3.bucket = right
         assert Upload.objects.get().attempts == 0
 
     def test_a_row_that_goes_meanwhile_leaves_no_object(self, store, receive, owner, monkeypatch):
         upload = receive("image")
-        make_safe = lifecycle.images.make_safe
+        make_safe = processing.images.make_safe
 
         def discarded_meanwhile(*args, **kwargs):
             discard.clear_uploads(owner=owner, kind=Kind.IMAGE)
             purge_all()
             return make_safe(*args, **kwargs)
 
-        monkeypatch.setattr(lifecycle.images, "make_safe", discarded_meanwhile)
-        assert lifecycle.make_image_safe(upload_id=upload.id) is None
+        monkeypatch.setattr(processing.images, "make_safe", discarded_meanwhile)
+        assert processing.make_image_safe(upload_id=upload.id) is None
         purge_all()
         assert (keys(store), used_bytes()) == (set(), 0)
 
     def test_a_run_whose_lease_was_given_away_changes_nothing(self, store, receive, monkeypatch):
         upload = receive("image")
-        make_safe = lifecycle.images.make_safe
+        make_safe = processing.images.make_safe
 
         def slow(*args, **kwargs):
             Upload.objects.update(lease=uuid.uuid4())
             return make_safe(*args, **kwargs)
 
-        monkeypatch.setattr(lifecycle.images, "make_safe", slow)
-        assert lifecycle.make_image_safe(upload_id=upload.id) is None
+        monkeypatch.setattr(processing.images, "make_safe", slow)
+        assert processing.make_image_safe(upload_id=upload.id) is None
         assert Upload.objects.get().state == State.CHECKING
 
 
@@ -324,7 +324,7 @@ class TestSchema:
 class TestAtOnce:
     def test_ten_images_at_once_leave_three_and_exactly_their_objects(self, store, receive):
         uploads = at_once(lambda: receive("image"), 10)
-        at_once(lambda upload: lifecycle.make_image_safe(upload_id=upload.id), uploads)
+        at_once(lambda upload: processing.make_image_safe(upload_id=upload.id), uploads)
         left = set(Upload.objects.values_list("id", flat=True))
         purge_all()
         assert len(left) == 3

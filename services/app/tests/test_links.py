@@ -75,10 +75,10 @@ def test_an_expired_link_is_unknown_though_its_object_is_still_there(store, rece
 
 def test_a_rejected_image_has_no_link(store, receive):
     from samples import picture
-    from uploads import lifecycle
+    from uploads import processing
 
     upload = receive("image", picture()[:60])
-    lifecycle.make_image_safe(upload_id=upload.id)
+    processing.make_image_safe(upload_id=upload.id)
     with pytest.raises(UploadNotFound):
         links.follow_link(token=upload.token, kind=Kind.IMAGE)
 

@@ -12,7 +12,7 @@ from django.utils.html import escape
 from multipart import message, post
 from pages import wording
 from samples import fetch, keys, picture
-from uploads import discard, lifecycle, limits
+from uploads import discard, limits, processing
 from uploads.models import Kind, State, Upload
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def without_templates(response):
 
 def make_all_safe():
     for upload in Upload.objects.filter(state=State.CHECKING):
-        lifecycle.make_image_safe(upload_id=upload.id)
+        processing.make_image_safe(upload_id=upload.id)
 
 
 class TestRefusals:

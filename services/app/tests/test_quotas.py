@@ -11,7 +11,7 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
-from uploads import discard, lifecycle, links, quotas, streams
+from uploads import discard, lifecycle, links, processing, quotas, streams
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -129,7 +129,7 @@ class TestTicket:
         send(claimed, CONTENT[kind])
         upload = complete(claimed)
         if kind == Kind.IMAGE:
-            lifecycle.make_image_safe(upload_id=upload.id)
+            processing.make_image_safe(upload_id=upload.id)
         purge.purge()
         served = keys(store)
         assert f"incoming/{upload.id}" not in served
@@ -242,16 +242,16 @@ def test_what_a_late_run_stores_of_an_image_that_was_rejected_meanwhile_goes(
     store, receive, monkeypatch
 ):
     upload = receive("image")
-    finish = lifecycle.finish_image
+    finish = processing.finish_image
 
     def late(*args):
-        assert lifecycle.reject_image(Upload.objects.get(), "no") == State.REJECTED
+        assert processing.reject_image(Upload.objects.get(), "no") == State.REJECTED
         purge.purge()
         store.put(upload.served_key, io.BytesIO(b"late"), content_type="image/png")
         return finish(*args)
 
-    monkeypatch.setattr(lifecycle, "finish_image", late)
-    assert lifecycle.make_image_safe(upload_id=upload.id) is None
+    monkeypatch.setattr(processing, "finish_image", late)
+    assert processing.make_image_safe(upload_id=upload.id) is None
     purge.purge()
     assert (keys(store), used_bytes()) == (set(), 0)
 
@@ -408,7 +408,7 @@ class TestAnAddress:
         for _ in range(3):
             assert by_image_form(len(picture()), HERE) == 302
             upload = Upload.objects.get(state=State.CHECKING)
-            lifecycle.make_image_safe(upload_id=upload.id)
+            processing.make_image_safe(upload_id=upload.id)
             assert counts_every_byte()
             Upload.objects.all().delete()
             purge.purge()
@@ -585,7 +585,7 @@ class TestExchange:
         send(claimed, first)
         complete(claimed)
         send(claimed, second.ljust(len(first), b"\0")[: len(first)])
-        state = lifecycle.make_image_safe(upload_id=claimed.upload.id)
+        state = processing.make_image_safe(upload_id=claimed.upload.id)
         upload = Upload.objects.get()
         assert state == upload.state
         if state == State.READY:
@@ -672,7 +672,7 @@ class TestMeanwhile:
 
         def meanwhile():
             assert complete(claimed).state == State.CHECKING
-            lifecycle.make_image_safe(upload_id=claimed.upload.id)
+            processing.make_image_safe(upload_id=claimed.upload.id)
             purge.purge()
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
@@ -921,7 +921,7 @@ class TestWhileARelease:
         upload = old(Kind.IMAGE, len(picture()))
         store.put(upload.incoming_key, io.BytesIO(picture()), content_type="x/y")
         lifecycle.complete_upload(upload_id=upload.id, owner=owner)
-        assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+        assert processing.make_image_safe(upload_id=upload.id) == State.READY
         assert counts_every_byte()
         assert everything_goes(store)
 

@@ -9,7 +9,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import discard, lifecycle
+from uploads import discard, lifecycle, processing
 from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
@@ -137,7 +137,7 @@ class TestLook:
         Upload.objects.update(lease_until=Now())
         assert housekeeping.look().images == [upload.id]
         assert housekeeping.look().images == []  # told just now
-        assert lifecycle.make_image_safe(upload_id=upload.id) == State.READY
+        assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
     def test_something_expired_is_due(self, store, receive):
         receive("file", b"x")

@@ -16,7 +16,7 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import discard, lifecycle, tasks
+from uploads import discard, processing, tasks
 from uploads.models import PurgeKey, Sweep, Upload
 from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, turns
 
@@ -169,9 +169,9 @@ class TestRest:
     def test_an_image_waits_once_no_slot_takes_it(self, store, receive):
         upload = receive("image")
         assert not turns.image_waits()  # told a moment ago
-        Upload.objects.update(lease_until=Now() + lifecycle.RETELL_AFTER - turns.IMAGE_WAITS)
+        Upload.objects.update(lease_until=Now() + processing.RETELL_AFTER - turns.IMAGE_WAITS)
         assert turns.image_waits()
-        lifecycle.lease_image(upload.id)
+        processing.lease_image(upload.id)
         assert not turns.image_waits()
 
     def test_a_purge_leaves_the_rest_to_its_next_turn(self, store, impatient, monkeypatch):

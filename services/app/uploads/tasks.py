@@ -9,7 +9,7 @@ from typing import Any
 from celery import shared_task
 from django.db import DatabaseError, connections
 
-from uploads import lifecycle
+from uploads import processing
 from uploads.sweeps import housekeeping, report
 from uploads.task_base import Hint
 
@@ -70,15 +70,15 @@ class ImageHint(Hint):
     ) -> None:
         """Called in the worker's main process, when its time to stop is over."""
         try:
-            lifecycle.hand_back_image(upload_id=uuid.UUID(args[0]))
+            processing.hand_back_image(upload_id=uuid.UUID(args[0]))
         except DatabaseError as error:  # then its lease runs out
             log.warning("An image could not be handed back: %s", error)
         finally:
             connections.close_all()
 
 
-@shared_task(name="make image safe", base=ImageHint, time_limit=lifecycle.IMAGE_TIME_LIMIT)
+@shared_task(name="make image safe", base=ImageHint, time_limit=processing.IMAGE_TIME_LIMIT)
 def make_image_safe(upload_id: str) -> str:
     """Decode an image, and store it anew without its metadata, with a thumbnail."""
-    state = lifecycle.make_image_safe(upload_id=uuid.UUID(upload_id))
+    state = processing.make_image_safe(upload_id=uuid.UUID(upload_id))
     return state or "nothing to do"

@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Greatest, Now
 
-from uploads.lifecycle import RETELL_AFTER
 from uploads.models import Moment, PurgeKey, Sweep, Upload
+from uploads.processing import RETELL_AFTER
 from uploads.sweeps import report, turns
 from uploads.sweeps.expire import expire
 from uploads.sweeps.purge import purge

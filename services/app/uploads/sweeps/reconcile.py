@@ -7,8 +7,8 @@ from django.db import connection
 from uploads.bucket import marker
 from uploads.errors import StorageUnavailable
 from uploads.keys import PREFIXES, prefix_of
-from uploads.lifecycle import remove_leftovers
 from uploads.models import Installation, PurgeKey, State, Upload
+from uploads.processing import remove_leftovers
 from uploads.storage import storage
 from uploads.sweeps import turns
 from uploads.sweeps.clocks import database_clock, storage_clock
