@@ -17,11 +17,11 @@ from s3tasks.web.plain_text import TEXT, line, line_of
 from s3tasks.web.request_body import Body, body_of
 from s3tasks.web.request_head import fault_of_range
 from uploads import deadline, discard
+from uploads.arrivals.stream import receive_stream
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.links import deletion_secret, find_deletion
 from uploads.outage import database_answering
 from uploads.rate import check_rate, source_of
-from uploads.streams import receive_stream
 
 
 class WholeBody:
@@ -41,7 +41,7 @@ class WholeBody:
         return data
 
     def call_while_waiting(self, renew: Callable[[], None]) -> None:
-        """See uploads.streams.Source."""
+        """See uploads.arrivals.stream.Source."""
 
         def renew_in_time() -> None:
             deadline.begin()  # it is waited for

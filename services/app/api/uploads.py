@@ -1,4 +1,4 @@
-"""The operations on uploads: authorise, parse, call one function of the lifecycle, answer."""
+"""The operations on uploads: authorise, parse, call one function of the domain, answer."""
 
 import uuid
 from typing import Annotated, Any
@@ -10,7 +10,8 @@ from ninja import Body, Router, Status
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
 from s3tasks.web import visitor_cookie
-from uploads import discard, lifecycle, quotas
+from uploads import discard, quotas
+from uploads.arrivals import complete, ticket
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.links import pictures
@@ -42,7 +43,7 @@ def begin_upload(
     """Announce an upload, and get a ticket for sending its bytes to storage."""
     address = request.META.get("REMOTE_ADDR", "")
     check_rate(address)
-    claimed = lifecycle.claim_with_ticket(
+    claimed = ticket.claim_with_ticket(
         owner=owner_of(request),
         kind=Kind(claim.kind),
         filename=claim.filename,
@@ -77,7 +78,7 @@ def begin_upload(
 def complete_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
     """Say that the bytes are there. 409: they are not. 422: they are not what is allowed, and the
     upload is discarded. Repeated: the same answer."""
-    lifecycle.complete_upload(upload_id=upload_id, owner=owner_of(request))
+    complete.complete_upload(upload_id=upload_id, owner=owner_of(request))
     return shown(request, mine(request, upload_id))
 
 

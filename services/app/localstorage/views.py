@@ -21,7 +21,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from s3tasks.web.plain_text import line, line_of
 from s3tasks.web.request_body import CHUNK_BYTES, UNKNOWN_LENGTH, Body, body_of
-from uploads import lifecycle
+from uploads.arrivals.ticket import awaits_bytes
 from uploads.errors import UploadError
 from uploads.storage import LocalDisk, storage
 
@@ -80,7 +80,7 @@ class LocalStorage(View):
     def post(self, request: HttpRequest, signed: str) -> HttpResponse:
         """Store what a ticket is for, and exactly that: 204, as S3 answers."""
         ticket = local_disk().open_ticket(signed)
-        if ticket is None or not lifecycle.awaits_bytes(ticket[0]):
+        if ticket is None or not awaits_bytes(ticket[0]):
             return line(403, NO_TICKET)
         key, size_bytes = ticket
         body = body_of(request)
@@ -96,7 +96,7 @@ class LocalStorage(View):
             return line(400, "The form could not be read to its end.")
         finally:
             arrived = arrival.finish()
-        if not arrived and not lifecycle.awaits_bytes(key):
+        if not arrived and not awaits_bytes(key):
             return line(403, NO_TICKET)
         if not arrived:
             return line(400, f"{arrival.size_bytes} bytes were sent, {size_bytes} were announced.")
@@ -141,7 +141,7 @@ class Arrival(FileUploadHandler):
         """Keep the file where it is what was announced, and forget it otherwise; which it was."""
         fits = self.complete and self.size_bytes == self.announced_bytes and not self.body.was_cut
         # Still: the upload may have gone, or been completed, while they came.
-        fits = fits and lifecycle.awaits_bytes(self.key)
+        fits = fits and awaits_bytes(self.key)
         if fits:
             self.disk.join_parts(self.key, self.parts, [])
         elif self.parts:

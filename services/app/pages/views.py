@@ -1,4 +1,4 @@
-"""My Images, My Files, and the share links: authorise, parse, call the lifecycle, answer."""
+"""My Images, My Files, and the share links: authorise, parse, call the domain, answer."""
 
 import uuid
 from datetime import timedelta
@@ -16,7 +16,8 @@ from django.views import View
 from pages import errors, qr, wording
 from pages.base import PageView, VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
-from uploads import discard, lifecycle, limits
+from uploads import discard, limits
+from uploads.arrivals.form import receive_upload
 from uploads.errors import UploadError, UploadNotFound
 from uploads.existence import page_check
 from uploads.links import find_shared, follow_link
@@ -50,7 +51,7 @@ class UploadsPage(VisitorView):
             # The first was counted before the form was read.
             check_rate(address, len(form.arrived) - 1)
             for file in form.arrived:
-                lifecycle.receive_upload(
+                receive_upload(
                     owner=self.owner,
                     kind=self.kind,
                     content=file.content,

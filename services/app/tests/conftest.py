@@ -174,11 +174,11 @@ def one_minute(settings, monkeypatch):
 @pytest.fixture
 def receive(owner) -> Iterator:
     """Upload bytes as the owner: `receive("image", …)` or `receive("file", …)`."""
-    from uploads import lifecycle
+    from uploads.arrivals.form import receive_upload
 
     def receive(kind, content=None, *, owner=owner, filename="a.png", **kwargs):
         content = picture() if content is None else content
-        return lifecycle.receive_upload(
+        return receive_upload(
             owner=owner,
             kind=kind,
             content=io.BytesIO(content),

@@ -11,7 +11,7 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, keys, picture, purge_when_tickets_are_over
-from uploads import lifecycle, processing
+from uploads import processing
 from uploads.models import Installation, Refusal, State, Upload
 from uploads.sweeps import clocks, expire, purge
 
@@ -240,7 +240,7 @@ class TestComplete:
             is_problem(program.call("POST", path), 422)
             return store.head(upload.incoming_key), "image/png"
 
-        monkeypatch.setattr(lifecycle, "look_at_bytes", look)
+        monkeypatch.setattr("uploads.arrivals.complete.look_at_bytes", look)
         assert "not an image" in is_problem(program.call("POST", path), 422)
 
     def test_a_strangers_is_unknown(self, store, program):
@@ -536,7 +536,7 @@ class TestErrors:
 
     def test_what_breaks_is_a_problem_too(self, store, program, monkeypatch):
         program.client.raise_request_exception = False
-        monkeypatch.setattr(lifecycle, "claim_with_ticket", lambda **_: 1 / 0)
+        monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda **_: 1 / 0)
         assert "on our side" in is_problem(program.begin(), 500)
 
     def test_a_host_that_is_not_ours_is_a_problem(self, store, program, settings):

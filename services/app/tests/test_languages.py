@@ -11,7 +11,7 @@ from django.utils import translation
 from multipart import message, post
 from s3tasks import translations
 from samples import picture
-from uploads import lifecycle, limits, processing
+from uploads import limits, processing
 from uploads.models import Upload
 
 PORTUGUESE = {"HTTP_ACCEPT_LANGUAGE": "pt-BR,pt;q=0.9,en;q=0.8"}
@@ -132,7 +132,7 @@ class TestPrograms:
         assert answer.json()["detail"].startswith("Com o cookie do visitante")
 
     def test_what_breaks_is_said(self, client, monkeypatch):
-        monkeypatch.setattr(lifecycle, "claim_with_ticket", lambda **_: 1 / 0)
+        monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda **_: 1 / 0)
         answer = client.post("/api/uploads", CLAIM, "application/json", **PORTUGUESE)
         assert answer.json()["detail"].endswith("tente de novo em um minuto.")
 

@@ -12,7 +12,9 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
 from samples import at_once, keys, picture
-from uploads import discard, lifecycle, processing
+from uploads import discard, processing
+from uploads.arrivals.claim import claim_upload
+from uploads.arrivals.complete import complete_upload
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -55,28 +57,28 @@ class TestArriving:
         assert (Upload.objects.count(), keys(store), used_bytes()) == (0, set(), 0)
 
     def test_a_size_that_differs_from_the_claim_leaves_nothing(self, store, owner):
-        claim = lifecycle.claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1000)
+        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1000)
         store.put(claim.incoming_key, io.BytesIO(b"x"), content_type="text/html")
         with pytest.raises(InvalidUpload, match="1 bytes arrived"):
-            lifecycle.complete_upload(upload_id=claim.id, owner=owner)
+            complete_upload(upload_id=claim.id, owner=owner)
         purge_all()
         assert (Upload.objects.count(), keys(store), used_bytes()) == (0, set(), 0)
 
     def test_complete_without_bytes_leaves_the_upload_pending(self, store, owner):
-        claim = lifecycle.claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9)
+        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9)
         with pytest.raises(BytesMissing):
-            lifecycle.complete_upload(upload_id=claim.id, owner=owner)
+            complete_upload(upload_id=claim.id, owner=owner)
         assert Upload.objects.get().state == State.PENDING
 
     def test_complete_twice_keeps_the_first_expiry(self, store, receive, owner):
         first = receive("file", b"x")
-        again = lifecycle.complete_upload(upload_id=first.id, owner=owner)
+        again = complete_upload(upload_id=first.id, owner=owner)
         assert again.expires_at == first.expires_at
 
     def test_a_stranger_cannot_complete(self, store, owner, stranger):
-        claim = lifecycle.claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9)
+        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9)
         with pytest.raises(UploadNotFound):
-            lifecycle.complete_upload(upload_id=claim.id, owner=stranger)
+            complete_upload(upload_id=claim.id, owner=stranger)
 
     def test_a_storage_that_does_not_answer_leaves_no_row(self, s3, receive, settings):
         s3.bucket = "gone"
@@ -88,30 +90,28 @@ class TestArriving:
     @pytest.mark.parametrize("seconds", [0, -1, 86401])
     def test_a_ttl_out_of_range_is_refused(self, owner, seconds):
         with pytest.raises(InvalidUpload, match="lives from 1 to 86400"):
-            lifecycle.claim_upload(
-                owner=owner, kind=Kind.FILE, filename="a", size_bytes=1, ttl=seconds
-            )
+            claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1, ttl=seconds)
 
 
 class TestQuotas:
     @pytest.mark.parametrize("kind", Kind.values)
     def test_the_limit_itself_fits_and_one_byte_more_does_not(self, owner, settings, kind):
         settings.MAX_IMAGE_BYTES = settings.MAX_FILE_BYTES = 10
-        lifecycle.claim_upload(owner=owner, kind=kind, filename="a", size_bytes=10)
+        claim_upload(owner=owner, kind=kind, filename="a", size_bytes=10)
         with pytest.raises(InvalidUpload, match="too large"):
-            lifecycle.claim_upload(owner=owner, kind=kind, filename="a", size_bytes=11)
+            claim_upload(owner=owner, kind=kind, filename="a", size_bytes=11)
         with pytest.raises(InvalidUpload, match="empty"):
-            lifecycle.claim_upload(owner=owner, kind=kind, filename="a", size_bytes=0)
+            claim_upload(owner=owner, kind=kind, filename="a", size_bytes=0)
 
     def test_a_visitor_has_so_many_uploads_at_a_time(self, owner, stranger, settings):
         settings.MAX_VISITOR_UPLOADS = 2
         claim = {"kind": Kind.FILE, "filename": "a", "size_bytes": 1}
-        lifecycle.claim_upload(owner=owner, **claim)
-        lifecycle.claim_upload(owner=owner, **claim)
+        claim_upload(owner=owner, **claim)
+        claim_upload(owner=owner, **claim)
         with pytest.raises(QuotaExceeded, match="room for 2") as refused:
-            lifecycle.claim_upload(owner=owner, **claim)
+            claim_upload(owner=owner, **claim)
         assert refused.value.retry_after
-        lifecycle.claim_upload(owner=stranger, **claim)
+        claim_upload(owner=stranger, **claim)
 
     def test_the_total_is_given_back_by_the_purge(self, store, receive, owner, settings):
         settings.MAX_TOTAL_BYTES = 10
@@ -336,9 +336,7 @@ class TestAtOnce:
 
         def claim():
             try:
-                return lifecycle.claim_upload(
-                    owner=owner, kind=Kind.FILE, filename="a", size_bytes=1
-                )
+                return claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
             except QuotaExceeded:
                 return None
 

@@ -10,7 +10,10 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from samples import keys
-from uploads import lifecycle, quotas, streams
+from uploads import quotas
+from uploads.arrivals import stream
+from uploads.arrivals.claim import claim_upload
+from uploads.arrivals.stream import remember_parts
 from uploads.errors import StorageUnavailable
 from uploads.models import Installation, PurgeKey, Upload
 from uploads.storage import ANY_PARTS
@@ -32,7 +35,7 @@ def small_parts(monkeypatch):
     from moto.s3 import models
 
     monkeypatch.setattr(models, "S3_UPLOAD_PART_MIN_SIZE", 1)
-    monkeypatch.setattr(streams, "PART_BYTES", 10)
+    monkeypatch.setattr("uploads.arrivals.stream.PART_BYTES", 10)
 
 
 def put(curl, name, content, **extra):
@@ -180,7 +183,7 @@ class TestRefused:
 
     def test_what_breaks_is_a_line_too(self, store, curl, monkeypatch):
         curl.raise_request_exception = False
-        monkeypatch.setattr(lifecycle, "check_visitor_quota", lambda *_: 1 / 0)
+        monkeypatch.setattr("uploads.arrivals.claim.check_visitor_quota", lambda *_: 1 / 0)
         assert "on our side" in is_line(put(curl, "a", b"1"), 500)
 
 
@@ -221,7 +224,7 @@ class TestKilled:
     )
     @pytest.mark.parametrize("after", [False, True])
     def test_wherever_it_dies_nothing_stays(self, store, curl, monkeypatch, where, after):
-        owner = streams if where == "remember_parts" else type(store)
+        owner = stream if where == "remember_parts" else type(store)
         function = getattr(owner, where)
 
         def killed(*args, **kwargs):
@@ -244,7 +247,7 @@ class TestKilled:
         self, store, curl, monkeypatch, where, after
     ):
         """MinIO forgets its list of them when it restarts, so that reconcile can't find them."""
-        owner = streams if where == "remember_parts" else type(store)
+        owner = stream if where == "remember_parts" else type(store)
         function = getattr(owner, where)
 
         def killed(*args, **kwargs):
@@ -267,11 +270,9 @@ class TestKilled:
         assert nothing_stays(store)
 
     def test_a_slow_one_is_left_alone_while_its_parts_come(self, store, curl):
-        upload = lifecycle.claim_upload(
-            owner=quotas.BOARD, kind="file", filename="a", size_bytes=10
-        )
+        upload = claim_upload(owner=quotas.BOARD, kind="file", filename="a", size_bytes=10)
         parts = store.begin_parts(upload.incoming_key, content_type="text/plain")
-        streams.remember_parts(upload.id, parts)
+        remember_parts(upload.id, parts)
         done = reconcile.reconcile(now=clocks.database_clock() + LATER)
         assert done.aborted == 0
         tag = store.put_part(upload.incoming_key, parts, 1, bytes(10))

@@ -11,7 +11,11 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
-from uploads import discard, lifecycle, links, processing, quotas, streams
+from uploads import discard, links, processing, quotas
+from uploads.arrivals.complete import complete_upload
+from uploads.arrivals.form import receive_upload
+from uploads.arrivals.stream import receive_stream
+from uploads.arrivals.ticket import claim_with_ticket
 from uploads.errors import (
     BytesMissing,
     InvalidUpload,
@@ -44,7 +48,7 @@ def used_bytes() -> int:
 
 def announce(owner, kind=Kind.FILE, size_bytes=4, address=HERE, **fields):
     """A claim with a ticket."""
-    return lifecycle.claim_with_ticket(
+    return claim_with_ticket(
         owner=owner,
         kind=kind,
         filename="a.png",
@@ -66,7 +70,7 @@ def send(claimed, content: bytes) -> int:
 
 
 def complete(claimed):
-    return lifecycle.complete_upload(upload_id=claimed.upload.id, owner=claimed.upload.owner)
+    return complete_upload(upload_id=claimed.upload.id, owner=claimed.upload.owner)
 
 
 def everything_goes(store) -> bool:
@@ -358,7 +362,7 @@ def small_parts(monkeypatch):
     from moto.s3 import models
 
     monkeypatch.setattr(models, "S3_UPLOAD_PART_MIN_SIZE", 1)
-    monkeypatch.setattr(streams, "PART_BYTES", 30)
+    monkeypatch.setattr("uploads.arrivals.stream.PART_BYTES", 30)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -785,10 +789,10 @@ class TestMeanwhile:
 
         def arrive():
             if door == "stream":
-                return streams.receive_stream(
+                return receive_stream(
                     owner=owner, filename="a", source=io.BytesIO(content), size_bytes=None
                 )
-            return lifecycle.receive_upload(
+            return receive_upload(
                 owner=owner,
                 kind=kind,
                 content=io.BytesIO(content),
@@ -813,12 +817,12 @@ class TestMeanwhile:
         def stored_and_silent(self, key, *args, **kwargs):
             put(self, key, *args, **kwargs)
             upload = Upload.objects.get()
-            lifecycle.complete_upload(upload_id=upload.id, owner=owner)
+            complete_upload(upload_id=upload.id, owner=owner)
             raise StorageUnavailable("It did not answer in time.")
 
         monkeypatch.setattr(type(store), "put", stored_and_silent)
         with pytest.raises(StorageUnavailable):
-            lifecycle.receive_upload(
+            receive_upload(
                 owner=owner, kind=Kind.FILE, content=io.BytesIO(b"1"), filename="a", size_bytes=1
             )
         assert Upload.objects.get().state == State.READY
@@ -913,14 +917,14 @@ class TestWhileARelease:
         upload = old()
         assert upload.incoming_key == f"files/{upload.id}"
         store.put(upload.incoming_key, io.BytesIO(b"1234"), content_type="x/y")
-        upload = lifecycle.complete_upload(upload_id=upload.id, owner=owner)
+        upload = complete_upload(upload_id=upload.id, owner=owner)
         assert (upload.state, keys(store)) == (State.READY, {upload.served_key})
         assert everything_goes(store)
 
     def test_its_image_is_made_safe(self, store, old, owner):
         upload = old(Kind.IMAGE, len(picture()))
         store.put(upload.incoming_key, io.BytesIO(picture()), content_type="x/y")
-        lifecycle.complete_upload(upload_id=upload.id, owner=owner)
+        complete_upload(upload_id=upload.id, owner=owner)
         assert processing.make_image_safe(upload_id=upload.id) == State.READY
         assert counts_every_byte()
         assert everything_goes(store)

@@ -292,8 +292,8 @@ def test_its_row_waits_as_long_as_bytes_come(s3, serve):
         "def post_fork(server, worker):\n"
         "    django.setup()\n"
         "    from datetime import timedelta\n"
-        "    from uploads import streams\n"
-        "    streams.PART_BYTES, streams.PART_PATIENCE = 65536, timedelta(seconds=60)\n"
+        "    from uploads.arrivals import stream\n"
+        "    stream.PART_BYTES, stream.PART_PATIENCE = 65536, timedelta(seconds=60)\n"
     )
     server = serve(s3, threads=2, more=more)
     with entered(server, length=MIB) as line:

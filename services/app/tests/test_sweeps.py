@@ -9,7 +9,8 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from samples import keys
-from uploads import discard, lifecycle, processing
+from uploads import discard, processing
+from uploads.arrivals.claim import claim_upload
 from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
@@ -40,15 +41,13 @@ class TestExpire:
         assert Upload.objects.live(now=upload.expires_at + offset).count() == 1 - gone
 
     def test_one_whose_bytes_never_came_goes_at_its_deadline(self, owner):
-        claim = lifecycle.claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
+        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
         claim.refresh_from_db()
         assert expire.expire(now=claim.deadline - timedelta(seconds=1)) == 0
         assert expire.expire(now=claim.deadline) == 1
 
     def test_a_pending_upload_waits_for_a_slow_line(self, owner):
-        claim = lifecycle.claim_upload(
-            owner=owner, kind=Kind.FILE, filename="a", size_bytes=64 * 1024 * 100
-        )
+        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=64 * 1024 * 100)
         claim.refresh_from_db()
         patience = claim.deadline - claim.created_at
         assert timedelta(seconds=399) < patience < timedelta(seconds=401)

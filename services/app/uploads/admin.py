@@ -10,7 +10,7 @@ from uploads.sweeps import report
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """What happens to these rows is the lifecycle's: nothing is added or changed by hand."""
+    """What happens to these rows is the domain's to say: nothing is added or changed by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""

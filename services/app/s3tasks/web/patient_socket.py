@@ -19,7 +19,7 @@ from s3tasks.web.pieces import Bytes, FilePart, Piece
 READ_AHEAD = 64 * 1024
 HEAD_MAX = 64 * 1024
 # While nobody waits for its place, a connection may be as slow as it likes, but not silent for so
-# long: as long as a pending row waits (uploads.streams.PART_PATIENCE). Seconds.
+# long: as long as a pending row waits (uploads.arrivals.stream.PART_PATIENCE). Seconds.
 SILENCE = 140.0
 DAY = 24 * 60 * 60.0  # seconds, after which also a connection that goes on is ended
 # Over how many seconds of waiting for it a connection's speed is taken.

@@ -1,4 +1,4 @@
-"""What the lifecycle asks of storage, whichever it is."""
+"""What the domain asks of storage, whichever it is."""
 
 import re
 import unicodedata
@@ -51,7 +51,7 @@ class Parts:
 
 
 class Storage(Protocol):
-    """What the lifecycle asks of storage. Every method may raise StorageUnavailable."""
+    """What the domain asks of storage. Every method may raise StorageUnavailable."""
 
     def prepare(self) -> None:
         """Make what the app itself can make: a local folder. A bucket is its owner's to make."""

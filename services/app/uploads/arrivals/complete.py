@@ -1,196 +1,24 @@
-"""What happens to an upload between its claim and its discard.
-
-Every rule about a row and its objects is here or in `uploads.sweeps`; nothing here knows of HTTP
-or Celery. Times are written and compared by Postgres. No transaction stays open while storage is
-asked, and every change of an owner's set first takes the owner's lock.
-"""
+"""The bytes are said to be there: the upload becomes what storage shows them to be, or goes."""
 
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from django.db import OperationalError, connection, transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 
-from uploads import deadline, images, limits
+from uploads import images, limits
 from uploads.discard import discard_uploads, queue_keys, release_incoming
-from uploads.errors import (
-    BytesMissing,
-    InvalidUpload,
-    StillChecking,
-    UploadError,
-    UploadNotFound,
-)
-from uploads.keys import id_in
+from uploads.errors import BytesMissing, InvalidUpload, StillChecking, UploadNotFound
 from uploads.models import Kind, Refusal, State, Upload
 from uploads.processing import RETELL_AFTER
-from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
-from uploads.storage import StoredObject, Ticket, storage
+from uploads.quotas import lock_owner
+from uploads.storage import StoredObject, storage
 
-TICKET_LIFE = timedelta(minutes=5)
 FILE_TYPE = "application/octet-stream"  # of all files: what they are is nobody's to say
-SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
-
-
-def claim_upload(
-    *,
-    owner: uuid.UUID,
-    kind: Kind,
-    filename: str,
-    size_bytes: int,
-    name: str = "",
-    ttl: int | None = None,
-    address: str | None = None,
-    by_ticket: bool = False,
-) -> Upload:
-    """A pending row, counted against the quotas, written before any byte is stored.
-
-    `ttl` in seconds; UPLOAD_TTL where None. `address`: in whose share it counts. `by_ticket`: the
-    bytes come past the app, if they come. Raises InvalidUpload or QuotaExceeded.
-    """
-    limits.check_size(kind, size_bytes)
-    filename = limits.check_filename(filename)
-    name = limits.check_name(name)
-    life = limits.check_ttl(ttl)
-    sender = sender_of(address)
-    deadline = Now() + TICKET_LIFE + timedelta(seconds=size_bytes / SLOWEST_LINE)
-    # What arrives under `incoming/` is there beside what is made of it.
-    incoming_bytes = size_bytes if kind == Kind.IMAGE or by_ticket else 0
-    with transaction.atomic():
-        lock_owner(owner)
-        check_visitor_quota(owner, sender)
-        reserve_bytes(size_bytes + incoming_bytes)
-        check_shares(sender=sender, size_bytes=size_bytes, unsent=by_ticket)
-        upload = Upload.objects.create(
-            owner=owner,
-            kind=kind,
-            filename=filename,
-            size_bytes=size_bytes,
-            name=name,
-            ttl=life,
-            deadline=deadline,
-            sender=sender,
-            ticket_until=deadline if by_ticket else None,
-            incoming_bytes=incoming_bytes,
-        )
-        upload.refresh_from_db()  # the times, by Postgres's clock
-    return upload
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """An announced upload, and what lets its owner send the bytes to storage."""
-
-    upload: Upload
-    ticket: Ticket
-    expires_at: datetime  # of the ticket
-
-
-def claim_with_ticket(
-    *,
-    owner: uuid.UUID,
-    kind: Kind,
-    filename: str,
-    size_bytes: int,
-    content_type: str,
-    name: str = "",
-    ttl: int | None = None,
-    address: str | None = None,
-) -> Claimed:
-    """A pending row whose bytes go past the app. Raises InvalidUpload or QuotaExceeded.
-
-    The claimed content type only labels an incoming object, which nobody is served.
-    """
-    upload = claim_upload(
-        owner=owner,
-        kind=kind,
-        filename=filename,
-        size_bytes=size_bytes,
-        name=name,
-        ttl=ttl,
-        address=address,
-        by_ticket=True,
-    )
-    if kind == Kind.FILE or content_type not in limits.IMAGE_TYPES:
-        content_type = "application/octet-stream"
-    ticket = storage().ticket(
-        upload.incoming_key,
-        size_bytes=size_bytes,
-        content_type=content_type,
-        seconds=int(TICKET_LIFE.total_seconds()),
-    )
-    return Claimed(upload, ticket, upload.created_at + TICKET_LIFE)
-
-
-def receive_upload(
-    *,
-    owner: uuid.UUID,
-    kind: Kind,
-    content: IO[bytes],
-    filename: str,
-    size_bytes: int,
-    name: str = "",
-    ttl: int | None = None,
-    address: str | None = None,
-) -> Upload:
-    """An upload whose bytes come through the app: claimed, stored, completed.
-
-    `address`: in whose share it counts. Raises UploadError, after which nothing of it stays. A
-    process that dies in the middle leaves a pending row, whose deadline discards it.
-    """
-    upload = claim_upload(
-        owner=owner,
-        kind=kind,
-        filename=filename,
-        size_bytes=size_bytes,
-        name=name,
-        ttl=ttl,
-        address=address,
-    )
-    try:
-        storage().put(upload.incoming_key, content, content_type="application/octet-stream")
-        return complete_upload(upload_id=upload.id, owner=owner)
-    except UploadError:
-        drop_upload(upload)
-        raise
-
-
-def drop_upload(upload: Upload) -> None:
-    """Discard what did not come to its end; what is no longer pending, somebody else completed.
-
-    Where the row went meanwhile, its keys are queued once more: something may have been stored
-    after they were deleted. So may what a call does that was given up.
-    """
-    with deadline.time_to_tidy_up(), transaction.atomic():
-        lock_owner(upload.owner)
-        row = Upload.objects.lock(upload.id)
-        if row is None:
-            queue_keys(upload, counted=False)
-        elif row.state == State.PENDING:
-            discard_uploads(ids=[row.id])
-    deadline.when_given_up_is_over(lambda _: queue_late_keys(upload))
-
-
-def queue_late_keys(upload: Upload) -> None:
-    """Queue once more the keys of an upload that was dropped, in a thread of its own."""
-    try:
-        queue_keys(upload, counted=False)
-    finally:
-        connection.close()
-
-
-def awaits_bytes(key: str) -> bool:
-    """Whether an upload is pending whose bytes arrive under the key."""
-    upload_id = id_in(key)
-    if upload_id is None:
-        return False
-    upload = Upload.objects.filter(id=upload_id, state=State.PENDING).first()
-    return upload is not None and upload.incoming_key == key
 
 
 def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:

@@ -17,13 +17,9 @@ from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
 
 from uploads import limits
+from uploads.arrivals.claim import SLOWEST_LINE, claim_upload, drop_upload
+from uploads.arrivals.complete import complete_upload
 from uploads.errors import InvalidUpload, UploadNotFound
-from uploads.lifecycle import (
-    SLOWEST_LINE,
-    claim_upload,
-    complete_upload,
-    drop_upload,
-)
 from uploads.models import Kind, State, Upload
 from uploads.quotas import check_shares, reserve_bytes
 from uploads.storage import ANY_PARTS, storage
