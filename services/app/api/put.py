@@ -19,7 +19,9 @@ from s3tasks.web.request_head import fault_of_range
 from uploads import deadline, discard
 from uploads.arrivals.stream import receive_stream
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
+from uploads.limits import check_claim
 from uploads.links import deletion_secret, find_deletion
+from uploads.models import Kind
 from uploads.outage import database_answering
 from uploads.rate import check_rate, source_of
 
@@ -62,14 +64,15 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
     try:
         check_rate(address)
         with database_answering():
-            upload = receive_stream(
+            claim = check_claim(
                 owner=uuid.uuid4(),
+                kind=Kind.FILE,
                 filename=filename,
-                source=WholeBody(body),
                 size_bytes=body.length,
                 ttl=ttl_of(request),
                 address=source_of(address),
             )
+            upload = receive_stream(claim, WholeBody(body))
     except UploadError as error:
         body.drain()
         return line_of(error)

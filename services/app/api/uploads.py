@@ -14,6 +14,7 @@ from uploads import discard, quotas
 from uploads.arrivals import complete, ticket
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
+from uploads.limits import check_claim
 from uploads.links import pictures
 from uploads.models import Kind, State, Upload
 from uploads.rate import check_rate, source_of
@@ -43,16 +44,16 @@ def begin_upload(
     """Announce an upload, and get a ticket for sending its bytes to storage."""
     address = request.META.get("REMOTE_ADDR", "")
     check_rate(address)
-    claimed = ticket.claim_with_ticket(
+    checked = check_claim(
         owner=owner_of(request),
         kind=Kind(claim.kind),
         filename=claim.filename,
         size_bytes=claim.size,
-        content_type=claim.content_type,
         name=claim.name,
         ttl=claim.ttl,
         address=source_of(address),
     )
+    claimed = ticket.claim_with_ticket(checked, content_type=claim.content_type)
     if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the upload
         visitor_cookie.remember(request, response, request.auth)
     return Status(

@@ -51,16 +51,16 @@ class UploadsPage(VisitorView):
             # The first was counted before the form was read.
             check_rate(address, len(form.arrived) - 1)
             for file in form.arrived:
-                receive_upload(
+                claim = limits.check_claim(
                     owner=self.owner,
                     kind=self.kind,
-                    content=file.content,
                     filename=file.name,
                     size_bytes=file.size_bytes,
                     name=form.cleaned_data[form.called],
                     ttl=form.cleaned_data["ttl"],
                     address=source_of(address),
                 )
+                receive_upload(claim, file.content)
                 received += 1
         except UploadError as error:
             form.report(error.sentence, received)

@@ -175,17 +175,14 @@ def one_minute(settings, monkeypatch):
 def receive(owner) -> Iterator:
     """Upload bytes as the owner: `receive("image", …)` or `receive("file", …)`."""
     from uploads.arrivals.form import receive_upload
+    from uploads.limits import check_claim
 
     def receive(kind, content=None, *, owner=owner, filename="a.png", **kwargs):
         content = picture() if content is None else content
-        return receive_upload(
-            owner=owner,
-            kind=kind,
-            content=io.BytesIO(content),
-            filename=filename,
-            size_bytes=len(content),
-            **kwargs,
+        claim = check_claim(
+            owner=owner, kind=kind, filename=filename, size_bytes=len(content), **kwargs
         )
+        return receive_upload(claim, io.BytesIO(content))
 
     return receive
 

@@ -536,7 +536,7 @@ class TestErrors:
 
     def test_what_breaks_is_a_problem_too(self, store, program, monkeypatch):
         program.client.raise_request_exception = False
-        monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda **_: 1 / 0)
+        monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda *_, **__: 1 / 0)
         assert "on our side" in is_problem(program.begin(), 500)
 
     def test_a_host_that_is_not_ours_is_a_problem(self, store, program, settings):

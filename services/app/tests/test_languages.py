@@ -132,7 +132,7 @@ class TestPrograms:
         assert answer.json()["detail"].startswith("Com o cookie do visitante")
 
     def test_what_breaks_is_said(self, client, monkeypatch):
-        monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda **_: 1 / 0)
+        monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda *_, **__: 1 / 0)
         answer = client.post("/api/uploads", CLAIM, "application/json", **PORTUGUESE)
         assert answer.json()["detail"].endswith("tente de novo em um minuto.")
 

@@ -22,6 +22,7 @@ from uploads.errors import (
     StorageUnavailable,
     UploadNotFound,
 )
+from uploads.limits import check_claim
 from uploads.models import Installation, Kind, PurgeKey, State, Upload
 from uploads.sweeps import expire, housekeeping, purge, reconcile
 
@@ -57,7 +58,9 @@ class TestArriving:
         assert (Upload.objects.count(), keys(store), used_bytes()) == (0, set(), 0)
 
     def test_a_size_that_differs_from_the_claim_leaves_nothing(self, store, owner):
-        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1000)
+        claim = claim_upload(
+            check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1000)
+        )
         store.put(claim.incoming_key, io.BytesIO(b"x"), content_type="text/html")
         with pytest.raises(InvalidUpload, match="1 bytes arrived"):
             complete_upload(upload_id=claim.id, owner=owner)
@@ -65,7 +68,7 @@ class TestArriving:
         assert (Upload.objects.count(), keys(store), used_bytes()) == (0, set(), 0)
 
     def test_complete_without_bytes_leaves_the_upload_pending(self, store, owner):
-        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9)
+        claim = claim_upload(check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9))
         with pytest.raises(BytesMissing):
             complete_upload(upload_id=claim.id, owner=owner)
         assert Upload.objects.get().state == State.PENDING
@@ -76,7 +79,7 @@ class TestArriving:
         assert again.expires_at == first.expires_at
 
     def test_a_stranger_cannot_complete(self, store, owner, stranger):
-        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9)
+        claim = claim_upload(check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=9))
         with pytest.raises(UploadNotFound):
             complete_upload(upload_id=claim.id, owner=stranger)
 
@@ -90,28 +93,30 @@ class TestArriving:
     @pytest.mark.parametrize("seconds", [0, -1, 86401])
     def test_a_ttl_out_of_range_is_refused(self, owner, seconds):
         with pytest.raises(InvalidUpload, match="lives from 1 to 86400"):
-            claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1, ttl=seconds)
+            claim_upload(
+                check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1, ttl=seconds)
+            )
 
 
 class TestQuotas:
     @pytest.mark.parametrize("kind", Kind.values)
     def test_the_limit_itself_fits_and_one_byte_more_does_not(self, owner, settings, kind):
         settings.MAX_IMAGE_BYTES = settings.MAX_FILE_BYTES = 10
-        claim_upload(owner=owner, kind=kind, filename="a", size_bytes=10)
+        claim_upload(check_claim(owner=owner, kind=kind, filename="a", size_bytes=10))
         with pytest.raises(InvalidUpload, match="too large"):
-            claim_upload(owner=owner, kind=kind, filename="a", size_bytes=11)
+            claim_upload(check_claim(owner=owner, kind=kind, filename="a", size_bytes=11))
         with pytest.raises(InvalidUpload, match="empty"):
-            claim_upload(owner=owner, kind=kind, filename="a", size_bytes=0)
+            claim_upload(check_claim(owner=owner, kind=kind, filename="a", size_bytes=0))
 
     def test_a_visitor_has_so_many_uploads_at_a_time(self, owner, stranger, settings):
         settings.MAX_VISITOR_UPLOADS = 2
         claim = {"kind": Kind.FILE, "filename": "a", "size_bytes": 1}
-        claim_upload(owner=owner, **claim)
-        claim_upload(owner=owner, **claim)
+        claim_upload(check_claim(owner=owner, **claim))
+        claim_upload(check_claim(owner=owner, **claim))
         with pytest.raises(QuotaExceeded, match="room for 2") as refused:
-            claim_upload(owner=owner, **claim)
+            claim_upload(check_claim(owner=owner, **claim))
         assert refused.value.retry_after
-        claim_upload(owner=stranger, **claim)
+        claim_upload(check_claim(owner=stranger, **claim))
 
     def test_the_total_is_given_back_by_the_purge(self, store, receive, owner, settings):
         settings.MAX_TOTAL_BYTES = 10
@@ -336,7 +341,9 @@ class TestAtOnce:
 
         def claim():
             try:
-                return claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
+                return claim_upload(
+                    check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
+                )
             except QuotaExceeded:
                 return None
 

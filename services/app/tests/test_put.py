@@ -15,6 +15,7 @@ from uploads.arrivals import stream
 from uploads.arrivals.claim import claim_upload
 from uploads.arrivals.stream import remember_parts
 from uploads.errors import StorageUnavailable
+from uploads.limits import check_claim
 from uploads.models import Installation, PurgeKey, Upload
 from uploads.storage import ANY_PARTS
 from uploads.sweeps import clocks, expire, purge, reconcile
@@ -270,7 +271,9 @@ class TestKilled:
         assert nothing_stays(store)
 
     def test_a_slow_one_is_left_alone_while_its_parts_come(self, store, curl):
-        upload = claim_upload(owner=quotas.BOARD, kind="file", filename="a", size_bytes=10)
+        upload = claim_upload(
+            check_claim(owner=quotas.BOARD, kind="file", filename="a", size_bytes=10)
+        )
         parts = store.begin_parts(upload.incoming_key, content_type="text/plain")
         remember_parts(upload.id, parts)
         done = reconcile.reconcile(now=clocks.database_clock() + LATER)

@@ -25,6 +25,7 @@ from uploads.errors import (
     UploadError,
     UploadNotFound,
 )
+from uploads.limits import check_claim
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
 from uploads.sweeps import clocks, expire, purge, reconcile, walk
 
@@ -48,15 +49,15 @@ def used_bytes() -> int:
 
 def announce(owner, kind=Kind.FILE, size_bytes=4, address=HERE, **fields):
     """A claim with a ticket."""
-    return claim_with_ticket(
+    claim = check_claim(
         owner=owner,
         kind=kind,
         filename="a.png",
         size_bytes=size_bytes,
-        content_type="image/png",
         address=address,
         **fields,
     )
+    return claim_with_ticket(claim, content_type="image/png")
 
 
 def send(claimed, content: bytes) -> int:
@@ -789,16 +790,10 @@ class TestMeanwhile:
 
         def arrive():
             if door == "stream":
-                return receive_stream(
-                    owner=owner, filename="a", source=io.BytesIO(content), size_bytes=None
-                )
-            return receive_upload(
-                owner=owner,
-                kind=kind,
-                content=io.BytesIO(content),
-                filename="a",
-                size_bytes=len(content),
-            )
+                claim = check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=None)
+                return receive_stream(claim, io.BytesIO(content))
+            claim = check_claim(owner=owner, kind=kind, filename="a", size_bytes=len(content))
+            return receive_upload(claim, io.BytesIO(content))
 
         def meanwhile():
             expire.expire(now=clocks.database_clock() + LATER)
@@ -823,7 +818,8 @@ class TestMeanwhile:
         monkeypatch.setattr(type(store), "put", stored_and_silent)
         with pytest.raises(StorageUnavailable):
             receive_upload(
-                owner=owner, kind=Kind.FILE, content=io.BytesIO(b"1"), filename="a", size_bytes=1
+                check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1),
+                io.BytesIO(b"1"),
             )
         assert Upload.objects.get().state == State.READY
 

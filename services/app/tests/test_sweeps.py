@@ -13,6 +13,7 @@ from uploads import discard, processing
 from uploads.arrivals.claim import claim_upload
 from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
+from uploads.limits import check_claim
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
 from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, report, walk
 
@@ -41,13 +42,15 @@ class TestExpire:
         assert Upload.objects.live(now=upload.expires_at + offset).count() == 1 - gone
 
     def test_one_whose_bytes_never_came_goes_at_its_deadline(self, owner):
-        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1)
+        claim = claim_upload(check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1))
         claim.refresh_from_db()
         assert expire.expire(now=claim.deadline - timedelta(seconds=1)) == 0
         assert expire.expire(now=claim.deadline) == 1
 
     def test_a_pending_upload_waits_for_a_slow_line(self, owner):
-        claim = claim_upload(owner=owner, kind=Kind.FILE, filename="a", size_bytes=64 * 1024 * 100)
+        claim = claim_upload(
+            check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=64 * 1024 * 100)
+        )
         claim.refresh_from_db()
         patience = claim.deadline - claim.created_at
         assert timedelta(seconds=399) < patience < timedelta(seconds=401)

@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+import uuid
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from uploads.errors import InvalidUpload
 from uploads.images import sniff
+from uploads.models import Kind
 
 FILENAME_MAX = 255  # bytes in UTF-8; what file systems take
 NAME_MAX = 100  # characters
@@ -44,6 +47,56 @@ IMAGE_TYPES = {
     "image/avif": "AVIF",
     "image/heic": "HEIC",
 }
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed for an upload, all of it checked: nothing but this module makes one.
+
+    Whoever takes a Claim need not check it again.
+    """
+
+    owner: uuid.UUID
+    kind: Kind
+    filename: str
+    name: str
+    size_bytes: int  # 0 while nobody knows
+    ttl: timedelta
+    address: str | None  # in whose share it counts; None: in nobody's
+
+
+def check_claim(
+    *,
+    owner: uuid.UUID,
+    kind: Kind,
+    filename: str,
+    size_bytes: int | None,
+    name: str = "",
+    ttl: int | None = None,
+    address: str | None = None,
+) -> Claim:
+    """The claim; raises InvalidUpload.
+
+    `size_bytes`: None where the client does not say, and `with_size` comes later. `ttl` in seconds;
+    UPLOAD_TTL where None.
+    """
+    if size_bytes is not None:
+        check_size(kind, size_bytes)
+    return Claim(
+        owner=owner,
+        kind=kind,
+        filename=check_filename(filename),
+        name=check_name(name),
+        size_bytes=size_bytes or 0,
+        ttl=check_ttl(ttl),
+        address=address,
+    )
+
+
+def with_size(claim: Claim, size_bytes: int) -> Claim:
+    """The claim of so many bytes; raises InvalidUpload."""
+    check_size(claim.kind, size_bytes)
+    return replace(claim, size_bytes=size_bytes)
 
 
 def max_bytes(kind: str) -> int:

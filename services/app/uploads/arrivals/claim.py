@@ -1,17 +1,17 @@
-"""A claim, and its pending row: written before any byte is stored, counted against the quotas.
+"""The pending row of a claim: written before any byte is stored, counted against the quotas.
 
 Times are written and compared by Postgres. No transaction stays open while storage is asked, and
 every change of an owner's set first takes the owner's lock.
 """
 
-import uuid
 from datetime import timedelta
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from uploads import deadline, limits
+from uploads import deadline
 from uploads.discard import discard_uploads, queue_keys
+from uploads.limits import Claim
 from uploads.models import Kind, State, Upload
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 
@@ -19,42 +19,27 @@ TICKET_LIFE = timedelta(minutes=5)
 SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
 
 
-def claim_upload(
-    *,
-    owner: uuid.UUID,
-    kind: Kind,
-    filename: str,
-    size_bytes: int,
-    name: str = "",
-    ttl: int | None = None,
-    address: str | None = None,
-    by_ticket: bool = False,
-) -> Upload:
+def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
     """A pending row, counted against the quotas, written before any byte is stored.
 
-    `ttl` in seconds; UPLOAD_TTL where None. `address`: in whose share it counts. `by_ticket`: the
-    bytes come past the app, if they come. Raises InvalidUpload or QuotaExceeded.
+    `by_ticket`: the bytes come past the app, if they come. Raises QuotaExceeded.
     """
-    limits.check_size(kind, size_bytes)
-    filename = limits.check_filename(filename)
-    name = limits.check_name(name)
-    life = limits.check_ttl(ttl)
-    sender = sender_of(address)
-    deadline = Now() + TICKET_LIFE + timedelta(seconds=size_bytes / SLOWEST_LINE)
+    sender = sender_of(claim.address)
+    deadline = Now() + TICKET_LIFE + timedelta(seconds=claim.size_bytes / SLOWEST_LINE)
     # What arrives under `incoming/` is there beside what is made of it.
-    incoming_bytes = size_bytes if kind == Kind.IMAGE or by_ticket else 0
+    incoming_bytes = claim.size_bytes if claim.kind == Kind.IMAGE or by_ticket else 0
     with transaction.atomic():
-        lock_owner(owner)
-        check_visitor_quota(owner, sender)
-        reserve_bytes(size_bytes + incoming_bytes)
-        check_shares(sender=sender, size_bytes=size_bytes, unsent=by_ticket)
+        lock_owner(claim.owner)
+        check_visitor_quota(claim.owner, sender)
+        reserve_bytes(claim.size_bytes + incoming_bytes)
+        check_shares(sender=sender, size_bytes=claim.size_bytes, unsent=by_ticket)
         upload = Upload.objects.create(
-            owner=owner,
-            kind=kind,
-            filename=filename,
-            size_bytes=size_bytes,
-            name=name,
-            ttl=life,
+            owner=claim.owner,
+            kind=claim.kind,
+            filename=claim.filename,
+            size_bytes=claim.size_bytes,
+            name=claim.name,
+            ttl=claim.ttl,
             deadline=deadline,
             sender=sender,
             ticket_until=deadline if by_ticket else None,

@@ -20,7 +20,8 @@ from uploads import limits
 from uploads.arrivals.claim import SLOWEST_LINE, claim_upload, drop_upload
 from uploads.arrivals.complete import complete_upload
 from uploads.errors import InvalidUpload, UploadNotFound
-from uploads.models import Kind, State, Upload
+from uploads.limits import Claim
+from uploads.models import State, Upload
 from uploads.quotas import check_shares, reserve_bytes
 from uploads.storage import ANY_PARTS, storage
 
@@ -42,35 +43,14 @@ class Source(Protocol):
         """Call it now and then where bytes come slowly."""
 
 
-def receive_stream(
-    *,
-    owner: uuid.UUID,
-    filename: str,
-    source: Source,
-    size_bytes: int | None,
-    ttl: int | None = None,
-    address: str | None = None,
-) -> Upload:
-    """A file whose bytes are read from the source, stored and completed.
+def receive_stream(claim: Claim, source: Source) -> Upload:
+    """An upload whose bytes are read from the source, stored and completed.
 
-    `size_bytes`: what the source will bring; None where it does not say. `address`: in whose share
-    it counts. Raises UploadError, or
-    what the source raises; nothing of the upload stays then. A process that dies in the middle
-    leaves a pending row, whose deadline discards it with its parts.
+    Raises UploadError, or what the source raises; nothing of the upload stays then. A process that
+    dies in the middle leaves a pending row, whose deadline discards it with its parts.
     """
-    if size_bytes is not None:
-        limits.check_size(Kind.FILE, size_bytes)
-    limits.check_filename(filename)
-    limits.check_ttl(ttl)
     first = read_part(source)
-    upload = claim_upload(
-        owner=owner,
-        kind=Kind.FILE,
-        filename=filename,
-        size_bytes=len(first),
-        ttl=ttl,
-        address=address,
-    )
+    upload = claim_upload(limits.with_size(claim, len(first)))
     try:
         if len(first) < PART_BYTES:
             total = len(first)
@@ -79,12 +59,12 @@ def receive_stream(
             )
         else:
             total = send_parts(upload, first, source)
-        if size_bytes is not None and total != size_bytes:
+        if claim.size_bytes and total != claim.size_bytes:
             raise InvalidUpload(
                 _("%(arrived)d bytes arrived, %(announced)d were announced.")
-                % {"arrived": total, "announced": size_bytes}
+                % {"arrived": total, "announced": claim.size_bytes}
             )
-        return complete_upload(upload_id=upload.id, owner=owner)
+        return complete_upload(upload_id=upload.id, owner=upload.owner)
     except Exception:
         drop_upload(upload)
         raise
@@ -101,7 +81,7 @@ def send_parts(upload: Upload, first: bytes, source: Source) -> int:
     del first
     for number, part in enumerate(read_parts(source), start=2):
         total += len(part)
-        limits.check_size(Kind.FILE, total)
+        limits.check_size(upload.kind, total)
         grow_upload(upload, len(part))
         stored.append(storage().put_part(key, multipart_id, number, part))
     storage().join_parts(key, multipart_id, stored)

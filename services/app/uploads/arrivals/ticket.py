@@ -1,12 +1,11 @@
 """An upload whose bytes go past the app: what lets its owner send them to storage."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from uploads import limits
 from uploads.arrivals.claim import TICKET_LIFE, claim_upload
 from uploads.keys import id_in
+from uploads.limits import IMAGE_TYPES, Claim
 from uploads.models import Kind, State, Upload
 from uploads.storage import Ticket, storage
 
@@ -20,36 +19,17 @@ class Claimed:
     expires_at: datetime  # of the ticket
 
 
-def claim_with_ticket(
-    *,
-    owner: uuid.UUID,
-    kind: Kind,
-    filename: str,
-    size_bytes: int,
-    content_type: str,
-    name: str = "",
-    ttl: int | None = None,
-    address: str | None = None,
-) -> Claimed:
-    """A pending row whose bytes go past the app. Raises InvalidUpload or QuotaExceeded.
+def claim_with_ticket(claim: Claim, *, content_type: str) -> Claimed:
+    """A pending row whose bytes go past the app. Raises QuotaExceeded.
 
     The claimed content type only labels an incoming object, which nobody is served.
     """
-    upload = claim_upload(
-        owner=owner,
-        kind=kind,
-        filename=filename,
-        size_bytes=size_bytes,
-        name=name,
-        ttl=ttl,
-        address=address,
-        by_ticket=True,
-    )
-    if kind == Kind.FILE or content_type not in limits.IMAGE_TYPES:
+    upload = claim_upload(claim, by_ticket=True)
+    if claim.kind == Kind.FILE or content_type not in IMAGE_TYPES:
         content_type = "application/octet-stream"
     ticket = storage().ticket(
         upload.incoming_key,
-        size_bytes=size_bytes,
+        size_bytes=claim.size_bytes,
         content_type=content_type,
         seconds=int(TICKET_LIFE.total_seconds()),
     )
