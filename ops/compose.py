@@ -11,24 +11,24 @@ from __future__ import annotations
 import os
 import sys
 
-from ops import doctor, envfile, shell
+from ops import engine, envfile, shell
 
 LOOKS = ("ps", "logs")  # and changes nothing, whoever's it is
 
 
 def main(arguments: list[str]) -> None:
     """Become Compose; ends the program where the project is another verb's or checkout's."""
-    project = shell.use(envfile.read(doctor.ROOT / ".env"))
+    project = shell.use(envfile.read(envfile.ROOT / ".env"))
     if not arguments:
         return
-    problem = None if arguments[0] in LOOKS else doctor.project_problem(project)
+    problem = None if arguments[0] in LOOKS else engine.project_problem(project)
     if problem:
         sys.exit(problem)
-    os.chdir(str(doctor.ROOT))
+    os.chdir(str(envfile.ROOT))
     try:
-        os.execvp(doctor.COMPOSE[0], [*doctor.COMPOSE, *arguments])  # noqa: S606  no shell
+        os.execvp(engine.COMPOSE[0], [*engine.COMPOSE, *arguments])  # noqa: S606  no shell
     except OSError as error:
-        sys.exit(f"`{' '.join(doctor.COMPOSE)}` does not work: {error.strerror}")
+        sys.exit(f"`{' '.join(engine.COMPOSE)}` does not work: {error.strerror}")
 
 
 if __name__ == "__main__":

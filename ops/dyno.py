@@ -23,7 +23,7 @@ from typing import Any
 from client.load import THREADS, Load
 from client.smoke import smoke, wait_for
 from client.visitor import Connections, Failed, Visitor
-from ops import doctor, envfile, shell, up, usage
+from ops import doctor, engine, envfile, ports, shell, usage
 from ops.budget import PLAN
 from ops.terminal import die, say, speak_as
 
@@ -57,7 +57,7 @@ time.sleep(5)
 
 def choose() -> dict[str, str]:
     """What Heroku draws, and the ports on this machine: into the environment, for Compose."""
-    web, flower, minio, console = doctor.free_ports(4)
+    web, flower, minio, console = ports.free_ports(4)
     chosen = {
         "COMPOSE_FILE": "docker-compose.yml:compose/dyno/dyno.yml",
         "COMPOSE_PATH_SEPARATOR": ":",
@@ -74,21 +74,21 @@ def choose() -> dict[str, str]:
 
 def compose(*arguments: str) -> int:
     """The return code; what Compose has to say of each container is left out."""
-    return up.compose("--progress", "quiet", *arguments)
+    return engine.compose("--progress", "quiet", *arguments)
 
 
 def boot(env: dict[str, str], page: str) -> None:
     """Start all of it, release first; ends the program where release fails or web is late."""
     start = time.monotonic()
     if compose("up", "--detach", "--no-build"):
-        up.compose("logs", "--tail", "30", "release")
+        engine.compose("logs", "--tail", "30", "release")
         raise Failed("release failed, so that nothing else was started")
     released = time.monotonic()
     visitor = Visitor(page)
     try:
         wait_for(lambda: visitor.answers("/healthz"), BOOT_SECONDS, "web answers on $PORT")
     except Failed:
-        up.compose("logs", "--tail", "30", "web")
+        engine.compose("logs", "--tail", "30", "web")
         raise
     say(
         f"release and what it needs took {released - start:.1f} s, then web answered after"
@@ -99,9 +99,9 @@ def boot(env: dict[str, str], page: str) -> None:
 def one_off(*command: str) -> bytes:
     """What a one-off dyno prints; raises Failed."""
     done = subprocess.run(
-        [*doctor.COMPOSE, "--progress", "quiet", "run", "--rm", "--no-deps", "-T", "release"]
+        [*engine.COMPOSE, "--progress", "quiet", "run", "--rm", "--no-deps", "-T", "release"]
         + list(command),
-        cwd=str(doctor.ROOT),
+        cwd=str(envfile.ROOT),
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )
@@ -187,16 +187,16 @@ def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[
     one_by_one = (
         doctor.engine_problem(info),
         doctor.compose_problem(),
-        doctor.project_problem(project, "dyno.yml"),
+        engine.project_problem(project, "dyno.yml"),
     )
     return found + [each for each in one_by_one if each] + doctor.file_problems()
 
 
 def main() -> int:
     speak_as("dyno")
-    env = envfile.read(doctor.ROOT / ".env")
+    env = envfile.read(envfile.ROOT / ".env")
     project = shell.use(env, shell.DYNO)
-    info, reason = doctor.engine()
+    info, reason = engine.info()
     if not info:
         die(f"it needs a container engine: {reason}")
     found = in_the_way(env, info, project)
@@ -205,7 +205,7 @@ def main() -> int:
     chosen = choose()
     page = f"https://localhost:{chosen['WEB_PORT']}"
     compose("down", "--volumes", "--remove-orphans")  # what a killed run left
-    up.fetch_images(json.loads(up.compose_json("config", "--format", "json"))["services"])
+    engine.fetch_images(json.loads(engine.compose_json("config", "--format", "json"))["services"])
     if compose("build"):
         die("the build failed, see above")
     say(f"uid {chosen['DYNO_UID']}, PORT {chosen['DYNO_PORT']}, {DYNO_MIB} MiB, {page}")

@@ -19,10 +19,10 @@ import sys
 import time
 from typing import Any
 
-from ops import doctor, envfile, production
+from ops import engine, envfile, production
 from ops.terminal import die, say, speak_as
 
-ROOT = doctor.ROOT
+ROOT = envfile.ROOT
 DRY_RUN = bool(os.environ.get("DRY_RUN"))
 POLL_SECONDS = 2
 # What an add-on is attached as, where it is the app's first of its kind; it sets NAME_URL.
@@ -138,15 +138,15 @@ def env_problems(env: dict[str, str], flower_app: str) -> list[str]:
 
 def git_problems() -> list[str]:
     """Why what is here is not what a push would deploy."""
-    code, text = doctor.output("git", "-C", str(ROOT), "status", "--porcelain")
+    code, text = engine.output("git", "-C", str(ROOT), "status", "--porcelain")
     if code:
         return [f"git: {text}"]
     changed = [line.split(None, 1)[1] for line in text.splitlines()]
     found = []
-    code, text = doctor.output("git", "-C", str(ROOT), "rev-parse", "--is-shallow-repository")
+    code, text = engine.output("git", "-C", str(ROOT), "rev-parse", "--is-shallow-repository")
     if text == "true":
         found.append("this clone is shallow, which Heroku's git refuses: git fetch --unshallow")
-    if doctor.output("git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "HEAD")[0]:
+    if engine.output("git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "HEAD")[0]:
         found.append("git has no commit yet, so that there is nothing to deploy")
     if changed:
         some = ", ".join(changed[:3]) + (" …" if len(changed) > 3 else "")

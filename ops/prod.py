@@ -19,11 +19,11 @@ import sys
 import time
 from typing import Any
 
-from ops import doctor, envfile, production, shell, up
+from ops import doctor, engine, envfile, ports, production, shell
 from ops.addresses import table
 from ops.terminal import die, speak_as
 
-ENV = doctor.ROOT / ".env.production"
+ENV = envfile.ROOT / ".env.production"
 FILES = ("docker-compose.yml", "docker-compose.prod.yml")
 CERTIFICATE_SECONDS = 60
 CHECK = ("python", "manage.py", "check", "--deploy")
@@ -32,9 +32,9 @@ DONE = ("release", "minio-bootstrap")  # they end by themselves, before the rest
 
 def use_production(env: dict[str, str]) -> str:
     """Every Compose command from here on is one of this project, whose name it gives."""
-    doctor.COMPOSE += ["--env-file", ENV.name]
+    engine.COMPOSE += ["--env-file", ENV.name]
     for file in FILES:
-        doctor.COMPOSE += ["--file", file]
+        engine.COMPOSE += ["--file", file]
     return shell.use(env, shell.PRODUCTION)
 
 
@@ -74,17 +74,17 @@ def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[
     """What this machine lacks, and who holds the ports."""
     one_by_one = (
         doctor.engine_problem(info),
-        doctor.elsewhere(),
+        engine.elsewhere(),
         doctor.compose_problem(),
-        doctor.project_problem(project, FILES[-1]),
+        engine.project_problem(project, FILES[-1]),
     )
     found = [problem for problem in one_by_one if problem] + doctor.file_problems()
-    compiles = env.get("COMPOSE_PROFILES") == "minio" and doctor.compiles_minio(env, project)
+    compiles = env.get("COMPOSE_PROFILES") == "minio" and engine.compiles_minio(env, project)
     found += doctor.resource_problems(info, compiles)
     for name, default in (("HTTP_PORT", 80), ("HTTPS_PORT", 443)):
         number = port(env, name, default)
-        if not doctor.is_free(number) and not doctor.is_ours(number, project):
-            holder = doctor.holder(number)
+        if not ports.is_free(number) and not ports.is_ours(number, project):
+            holder = ports.holder(number)
             found.append(f"port {number} is taken by {holder}: set {name} in .env.production")
     return found
 
@@ -105,7 +105,7 @@ def is_served(site: str, https: int) -> bool:
 
 def containers() -> dict[str, str]:
     """Each container of the project that runs, by its service and number."""
-    text = up.compose_json("ps", "--format", "json")
+    text = engine.compose_json("ps", "--format", "json")
     found = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
     return {row.get("Name", row["Service"]): row.get("ID", "") for row in found}
 
@@ -115,11 +115,11 @@ def release(services: dict[str, Any]) -> None:
     saying what of the running site that has touched."""
     before = containers()
     # Nothing is started or changed by it.
-    if up.compose("run", "--rm", "--no-deps", "release", *CHECK):
+    if engine.compose("run", "--rm", "--no-deps", "release", *CHECK):
         die("the app refuses these values, see above; nothing was started or changed")
-    if not up.compose("run", "--rm", "release"):
+    if not engine.compose("run", "--rm", "release"):
         return
-    failed = up.failed_bootstrap() if "minio-bootstrap" in services else ""
+    failed = engine.failed_bootstrap() if "minio-bootstrap" in services else ""
     after = containers()
     touched = sorted(name for name in before if after.get(name) != before[name])
     also = f"; started anew with what changed: {', '.join(touched)}" if touched else ""
@@ -132,13 +132,13 @@ def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> 
     scaled = re.findall(r"--scale[ =]([\w-]+)=0+(?= |$)", " ".join(options))
     lasting = [name for name in services if name not in DONE]
     # Without --wait, as in up.py.
-    failed = up.compose("up", "--detach", "--no-build", "--no-deps", *options, *lasting)
+    failed = engine.compose("up", "--detach", "--no-build", "--no-deps", *options, *lasting)
     expected = [name for name in lasting if name not in scaled]
-    bad = up.unwell(expected) if failed else up.wait(expected)
+    bad = engine.unwell(expected) if failed else engine.wait(expected)
     if bad:
         started = [name for name, state in bad.items() if state not in ("not started", "created")]
         if started:
-            up.compose("logs", "--tail", "20", *started)
+            engine.compose("logs", "--tail", "20", *started)
         die(f"not well: {', '.join(f'{name} ({state})' for name, state in bad.items())}")
     if failed:
         die("Compose failed, see above: what ran before runs on, and what changed was not applied")
@@ -146,11 +146,11 @@ def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> 
     deadline = time.monotonic() + CERTIFICATE_SECONDS
     while not is_served(site, https):
         if time.monotonic() > deadline:
-            up.compose("logs", "--tail", "20", "caddy")
+            engine.compose("logs", "--tail", "20", "caddy")
             die(f"no HTTPS for {site}: does the name lead here, and are both ports open to all?")
         time.sleep(0.5)
     if "minio-bootstrap" in services:
-        up.forget_former_keys()
+        engine.forget_former_keys()
 
 
 def main(arguments: list[str]) -> int:
@@ -158,20 +158,20 @@ def main(arguments: list[str]) -> int:
     env = envfile.read(ENV)
     project = use_production(env)
     if arguments and not arguments[0].startswith("-"):
-        os.chdir(doctor.ROOT)
-        os.execvp(doctor.COMPOSE[0], [*doctor.COMPOSE, *arguments])  # noqa: S606  no shell
+        os.chdir(envfile.ROOT)
+        os.execvp(engine.COMPOSE[0], [*engine.COMPOSE, *arguments])  # noqa: S606  no shell
     found = problems(env)
     if found:
         die(*found, "see .env.production")
-    info, reason = doctor.engine()
+    info, reason = engine.info()
     if not info:
         die(f"it needs a container engine: {reason}")
     found = in_the_way(env, info, project)
     if found:
         die(*found)
-    services = json.loads(up.compose_json("config", "--format", "json"))["services"]
-    up.fetch_images(services)
-    if up.compose("build"):
+    services = json.loads(engine.compose_json("config", "--format", "json"))["services"]
+    engine.fetch_images(services)
+    if engine.compose("build"):
         die("the build failed, see above")
     start(env, services, arguments)
     https = env.get("HTTPS_PORT")

@@ -9,7 +9,7 @@ import os
 import subprocess
 from threading import Thread
 
-from ops import doctor
+from ops import engine, envfile
 
 EVERY = "0.05"  # seconds
 # Before they ran out, and for the superuser's, which the app's role may not take on Heroku.
@@ -20,7 +20,7 @@ PEAKS = "/sys/fs/cgroup/memory.peak", "/sys/fs/cgroup/memory/memory.max_usage_in
 
 def inside(service: str, *command: str) -> str:
     """What a command says in a service's container; blank where it fails."""
-    code, text = doctor.output(*doctor.COMPOSE, "exec", "-T", service, *command)
+    code, text = engine.output(*engine.COMPOSE, "exec", "-T", service, *command)
     return text if code == 0 else ""
 
 
@@ -66,8 +66,8 @@ class Counter:
         """A command in a service's container, which ends with its input."""
         until_the_end = ["sh", "-c", '"$@" & cat > /dev/null; kill $!', "sh"]
         return subprocess.Popen(
-            [*doctor.COMPOSE, "exec", "-T", service, *until_the_end, *command],
-            cwd=str(doctor.ROOT),
+            [*engine.COMPOSE, "exec", "-T", service, *until_the_end, *command],
+            cwd=str(envfile.ROOT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             universal_newlines=True,
@@ -94,7 +94,7 @@ def turned_away() -> dict[str, int]:
     """How many connections Redis and Postgres did not admit since they started."""
     stats = inside("redis", *redis("info", "stats"))
     rejected = [line for line in stats.splitlines() if line.startswith("rejected_connections:")]
-    log = doctor.output(*doctor.COMPOSE, "logs", "--no-log-prefix", "postgres")[1].splitlines()
+    log = engine.output(*engine.COMPOSE, "logs", "--no-log-prefix", "postgres")[1].splitlines()
     return {
         "Redis": int(rejected[0].partition(":")[2]),
         "Postgres": sum(any(words in line for words in TURNED_AWAY) for line in log),
@@ -114,7 +114,7 @@ def has_ended(service: str) -> bool:
     """Whether its container was started again, or its memory ran out."""
     name = f"{os.environ['COMPOSE_PROJECT_NAME']}-{service}-1"
     shape = "{{.RestartCount}} {{.State.OOMKilled}}"
-    return doctor.output(doctor.ENGINE, "inspect", "--format", shape, name)[1] != "0 false"
+    return engine.output(engine.ENGINE, "inspect", "--format", shape, name)[1] != "0 false"
 
 
 def waiting_images() -> int:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ops import envfile
-from ops.doctor import free_ports
+from ops.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 INFO = {"ServerVersion": "28.0.1", "MemTotal": 8 * 1024**3, "DockerRootDir": "/"}

@@ -19,7 +19,7 @@ from decouple import RepositoryEnv
 
 from client.smoke import wait_for
 from client.visitor import links_in, pictures_in, token_in
-from ops.doctor import free_ports
+from ops.ports import free_ports
 from uploads.keys import MARKER
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from client.smoke import wait_for
 from ops import envfile
-from ops.doctor import free_ports
+from ops.ports import free_ports
 from test_shell import FOREIGN, LIBRARIES
 
 ROOT = Path(__file__).resolve().parents[1]
