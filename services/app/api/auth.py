@@ -33,7 +33,6 @@ class OwnerToken(HttpBearer):
         return who
 
     def authenticate(self, request: HttpRequest, token: str) -> uuid.UUID | None:
-        """Who the token was made for; None where we did not make it, or too long ago."""
         try:
             return uuid.UUID(signing.loads(token, salt=SALT, max_age=visitor_cookie.max_age()))
         except signing.BadSignature:
@@ -57,8 +56,7 @@ class VisitorCookie(APIKeyCookie):
         return who
 
     def authenticate(self, request: HttpRequest, key: str | None) -> uuid.UUID | None:
-        """Not asked: the cookie is read as the pages read it."""
-        raise NotImplementedError
+        raise NotImplementedError  # the cookie is read above, as the pages read it
 
 
 class Newcomer:

@@ -30,7 +30,6 @@ class DocsPage(DocsBase):
     """The document as a page of ours: without scripts, and nothing from elsewhere."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
-        """The page."""
         document = api.get_openapi_schema()
         operations = [
             {"method": method.upper(), "path": path, **operation}
@@ -50,7 +49,6 @@ class API(NinjaAPI):
     """django-ninja, whose document says of errors and authorisation what is true."""
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """The OpenAPI document."""
         document = super().get_openapi_schema(**kwargs)
         for methods in document["paths"].values():
             for operation in methods.values():

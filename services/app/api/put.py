@@ -43,8 +43,6 @@ class WholeBody:
         return data
 
     def call_while_waiting(self, renew: Callable[[], None]) -> None:
-        """See uploads.arrivals.stream.Source."""
-
         def renew_in_time() -> None:
             deadline.begin()  # it is waited for
             renew()
@@ -96,10 +94,10 @@ def ttl_of(request: HttpRequest) -> int | None:
 # Whoever has the secret may delete: it was given with the link, and to nobody else.
 @method_decorator(csrf_exempt, name="dispatch")
 class Deletion(View):
-    """`/d/<secret>`: DELETE and POST delete one upload. GET only asks."""
+    """`/d/<secret>`: DELETE and POST delete one upload. GET only asks, because whatever previews a
+    link opens it."""
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        """The answer, which nobody keeps."""
         try:
             with database_answering():
                 response = super().dispatch(request, *args, **kwargs)
@@ -111,11 +109,9 @@ class Deletion(View):
         return response
 
     def get(self, request: HttpRequest, secret: str) -> HttpResponse:
-        """A page that asks, because whatever previews a link opens it."""
         return self.page(upload=find_deletion(secret))
 
     def post(self, request: HttpRequest, secret: str) -> HttpResponse:
-        """Delete it."""
         upload = find_deletion(secret)
         discard.discard_upload(upload_id=upload.id, owner=upload.owner)
         return self.told(200, _("Deleted."))
@@ -129,5 +125,4 @@ class Deletion(View):
         return line(status, sentence)
 
     def page(self, status: int = 200, **context: object) -> HttpResponse:
-        """The page."""
         return render(self.request, "api/deletion.html", context, status=status)

@@ -42,7 +42,6 @@ class LocalStorage(View):
     """A signed address of the local disk: one to read from, or a ticket to send to."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The answer; a line of text where the disk gives none."""
         try:
             return super().dispatch(request, *args, **kwargs)
         except UploadError as error:
@@ -119,14 +118,12 @@ class Arrival(FileUploadHandler):
         self.complete = False
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Begin the file; a second one is not looked at."""
         super().new_file(*args, **kwargs)
         if self.parts or self.field_name != "file":
             raise SkipFile
         self.parts = self.disk.begin_parts(self.key, content_type="")
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        """Append the bytes; beyond what was announced they only count."""
         self.size_bytes += len(raw_data)
         if self.size_bytes > self.announced_bytes:
             self.body.start_draining()
@@ -134,7 +131,6 @@ class Arrival(FileUploadHandler):
             self.disk.put_part(self.key, self.parts, 0, raw_data)
 
     def file_complete(self, file_size: int) -> None:
-        """The form goes on behind the file."""
         self.complete = True
 
     def finish(self) -> bool:

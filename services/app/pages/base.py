@@ -17,7 +17,6 @@ class PageView(View):
     """Answers every error with a page, and is never cached."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The answer."""
         try:
             response = super().dispatch(request, *args, **kwargs)
         except UploadError as error:
@@ -28,7 +27,6 @@ class PageView(View):
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """A page, with the methods that are."""
         response = errors.method_not_allowed(request)
         plain = super().http_method_not_allowed(request, *args, **kwargs)
         response["Allow"] = plain["Allow"]
@@ -41,7 +39,6 @@ class VisitorView(PageView):
     owner: uuid.UUID
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """The answer, with the visitor's cookie."""
         who = visitor_cookie.recognise(request)
         self.owner = quotas.owner_for(who)
         response = super().dispatch(request, *args, **kwargs)

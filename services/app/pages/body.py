@@ -52,7 +52,6 @@ class Spool(FileUploadHandler):
         self.receiving = False
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
-        """Begin a file."""
         super().new_file(*args, **kwargs)
         self.files += 1
         self.receiving = True
@@ -61,7 +60,6 @@ class Spool(FileUploadHandler):
         self.file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  see close()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
-        """Write the bytes, or drop them with what was written."""
         self.size_bytes += len(raw_data)
         if self.size_bytes > self.limit_bytes or self.files > self.most_files:
             self.file.seek(0)
@@ -71,7 +69,6 @@ class Spool(FileUploadHandler):
             self.file.write(raw_data)
 
     def file_complete(self, file_size: int) -> ArrivedFile:  # type: ignore[override]
-        """The file; Django asks nothing of it but `close`, which it calls after the answer."""
         self.file.seek(0)
         self.receiving = False
         return ArrivedFile(str(self.file_name), self.size_bytes, self.file)
@@ -86,7 +83,6 @@ class Parser(MultiPartParser):
     """Django's parser, which leaves the names alone."""
 
     def sanitize_file_name(self, file_name: str) -> str:
-        """The name as the visitor's disk has it."""
         for escape, character in ESCAPES.items():
             file_name = file_name.replace(escape, character)
         return file_name

@@ -41,7 +41,6 @@ class NameField(forms.CharField):
         self.widget.attrs.update(maxlength=limits.NAME_MAX, autocomplete="off")
 
     def clean(self, value: Any) -> str:
-        """The name, trimmed."""
         return checked(limits.check_name, super().clean(value))
 
 
@@ -49,7 +48,6 @@ class TtlField(forms.IntegerField):
     """Seconds to live; any number that the limits allow, of which the form offers a few."""
 
     def clean(self, value: Any) -> int | None:
-        """The seconds; None where nothing was asked for."""
         seconds: int | None = super().clean(value)
         checked(limits.check_ttl, seconds)
         return seconds
@@ -63,7 +61,6 @@ class FilesInput(forms.FileInput):
     def value_from_datadict(  # type: ignore[override]  # ours are no UploadedFile
         self, data: Any, files: MultiValueDict[str, ArrivedFile], name: str
     ) -> list[ArrivedFile]:
-        """All files that came under the name."""
         return files.getlist(name)
 
 
@@ -81,7 +78,6 @@ class FilesField(forms.Field):
         self.at_once = at_once
 
     def clean(self, value: list[ArrivedFile]) -> list[ArrivedFile]:
-        """The files; a refusal names each that is at fault."""
         super().clean(value)
         if len(value) > self.at_once:
             sentence = ngettext(
@@ -161,7 +157,6 @@ class ImagesForm(UploadForm):
     field_order = ["name", "ttl", "image"]
 
     def limits_sentence(self) -> str:
-        """What the form takes, in words."""
         sentence = _(
             "%(types)s. Up to %(size)s and %(megapixels)s megapixels each,"
             " at most %(count)d at once."
@@ -188,5 +183,4 @@ class FileForm(UploadForm):
     field_order = ["description", "ttl", "file"]
 
     def limits_sentence(self) -> str:
-        """What the form takes, in words."""
         return _("Of any type, up to %(size)s.") % {"size": limits.size(settings.MAX_FILE_BYTES)}

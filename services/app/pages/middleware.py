@@ -50,7 +50,6 @@ class BodyLimitMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> HttpResponse | None:
-        """The answer to a form that can't be read, or need not be; None for all else."""
         if (
             request.method != "POST"
             or request.content_type != "multipart/form-data"

@@ -34,7 +34,6 @@ class OperatorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """A page of ours for a value that is none; None for all else."""
         match = request.resolver_match
         if match and match.app_name == "admin" and isinstance(error, (ValidationError, ValueError)):
             log.warning("a value that the admin can't read", exc_info=error)

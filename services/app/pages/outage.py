@@ -18,7 +18,6 @@ class OutageMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """The page; None for every other error."""
         if not is_outage(error):
             return None
         return errors.answer(request, unavailable(error))

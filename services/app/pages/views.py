@@ -37,11 +37,9 @@ class UploadsPage(VisitorView):
     form_class: type[UploadForm]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """The page."""
         return self.show(self.form_class())
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Add what the form brings: a redirect, or the page again with what was wrong."""
         form = self.form_class(request.POST, request.FILES)
         if not form.is_valid():
             return self.show(form, status=422)
@@ -125,7 +123,6 @@ class Clear(VisitorView):
     kind = Kind.FILE
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Back to the page."""
         count = discard.clear_uploads(owner=self.owner, kind=self.kind)
         messages.success(request, wording.cleared(self.kind, count))
         return redirect(PAGES[self.kind])
@@ -135,7 +132,6 @@ class Delete(VisitorView):
     """Delete one of mine."""
 
     def post(self, request: HttpRequest, upload_id: uuid.UUID) -> HttpResponse:
-        """Back to the page that it was on."""
         upload = Upload.objects.filter(id=upload_id, owner=self.owner).first()
         if upload is None:
             raise UploadNotFound(_("There is no such upload. It may be gone already."))
@@ -150,7 +146,6 @@ class Link(PageView):
     kind = Kind.FILE
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        """A redirect to storage; HEAD gets an address that is signed for HEAD."""
         method: Method = "HEAD" if request.method == "HEAD" else "GET"
         response = redirect(follow_link(token=token, kind=self.kind, method=method))
         # Browsers ask a redirect too whether a page of another site may show where it leads.
@@ -164,7 +159,6 @@ class QrCode(View):
     kind = Kind.FILE
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        """The code, which the browser may keep for as long as the upload lives."""
         try:
             upload = find_shared(token=token, kind=self.kind)
         except UploadNotFound as error:

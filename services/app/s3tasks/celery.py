@@ -23,7 +23,6 @@ class Application(Celery):
 
     @cached_property
     def Worker(self) -> Any:
-        """What `celery worker` runs."""
         # A name, since its module reads what only a worker needs.
         return self.subclass_with_self("s3tasks.worker.shutdown:Worker")  # type: ignore[arg-type]
 
@@ -57,7 +56,6 @@ class Beat(Scheduler):
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Send what is due, give a heartbeat; the seconds until the next look."""
         heartbeat.touch_or_exit("beat")
         now = time.monotonic()
         entries: dict[str, Any] = self.schedule
@@ -69,7 +67,7 @@ class Beat(Scheduler):
         return max(0.0, min(now + heartbeat.PAUSE, *self.due.values()) - time.monotonic())
 
     def install_default_entries(self, data: Any) -> None:
-        """None: there are no results to tidy up."""
+        pass  # there are no results to tidy up
 
     def is_taken(self, entry: Any) -> bool:
         """Whether a worker takes such messages. They do not expire, so there must not be many."""

@@ -25,7 +25,6 @@ class Filter(SafeExceptionReporterFilter):
     )
 
     def is_active(self, request: HttpRequest | None) -> bool:
-        """Always."""
         return True
 
 
@@ -33,11 +32,9 @@ class Reporter(ExceptionReporter):
     """Django's, without our secrets wherever they stand: in a variable, a message, an address."""
 
     def get_traceback_html(self) -> SafeString:
-        """The page."""
         return SafeString(without_secrets(super().get_traceback_html()))
 
     def get_traceback_text(self) -> SafeString:
-        """The page for programs."""
         return SafeString(without_secrets(super().get_traceback_text()))
 
 

@@ -152,7 +152,6 @@ class PatientSocket(socket.socket):
         return self.asked_timeout
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """What has come, once something has. Raises ConnectionEnded."""
         if self.ahead:
             data = bytes(self.ahead[:size])
             del self.ahead[:size]
@@ -211,7 +210,6 @@ class PatientSocket(socket.socket):
         return data
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        """All of it, sooner or later."""
         if not (self.continued and data == CONTINUE):  # said once already
             self.sendall(data)
         return len(data)

@@ -217,7 +217,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.enqueue_req(conn)
 
     def finish_request(self, conn: Connection, done: "Future[bool]") -> None:
-        """The thread is through with it."""
         sock = conn.sock
         self.places.release(sock)
         self.in_place.pop(sock, None)

@@ -22,7 +22,6 @@ class Worker(CeleryWorker):
     """
 
     def install_platform_tweaks(self, worker: Any) -> None:
-        """Celery's handlers, but for the signals that ask the worker to stop."""
         super().install_platform_tweaks(worker)
         self.cold: Any = signal.getsignal(signal.SIGQUIT)
         signal.signal(signal.SIGALRM, self.stop_coldly)
@@ -43,4 +42,4 @@ class Worker(CeleryWorker):
         self.cold(*args)
 
     def wait_for_soft_shutdown(self) -> None:  # type: ignore[override]  # the stubs say bool
-        """Nothing: the wait is over when the cold shutdown begins."""
+        pass  # the wait is over when the cold shutdown begins
