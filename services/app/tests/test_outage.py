@@ -54,18 +54,22 @@ def full():
 
 
 @contextmanager
-def set_for_this_session(name, value):
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET {name} = '{value}'")
+def set_for_each_session(name, value):
+    """Of ours, also the next one: a PUT gives its connection back before it reads the body."""
+    options = connection.settings_dict["OPTIONS"]
+    before = options["options"]
+    options["options"] = f"{before} -c {name}={value}"
+    connection.close()
     try:
         yield
     finally:
+        options["options"] = before
         connection.close()
 
 
 @contextmanager
 def read_only():
-    with set_for_this_session("default_transaction_read_only", "on"):
+    with set_for_each_session("default_transaction_read_only", "on"):
         yield
 
 
@@ -83,7 +87,7 @@ def another_session():
 @contextmanager
 def locked(timeout):
     """Somebody holds all rows, and whoever waits for them gives up soon."""
-    with another_session() as other, set_for_this_session(timeout, "50ms"):
+    with another_session() as other, set_for_each_session(timeout, "50ms"):
         other.execute("LOCK TABLE uploads_upload, uploads_installation, auth_user")
         yield
 
