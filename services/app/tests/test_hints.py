@@ -45,7 +45,7 @@ def test_a_silent_redis_costs_an_upload_a_moment_and_not_its_bytes(silent_redis,
     assert time.monotonic() - start < 2.5
     assert Upload.objects.filter(state=State.CHECKING).count() == 5
     Upload.objects.update(lease_until=clocks.database_clock())
-    assert set(housekeeping.look().images) == {upload.id for upload in uploads}
+    assert set(housekeeping.find_due().images) == {upload.id for upload in uploads}
 
 
 def test_a_silent_redis_leaves_the_rate_open(silent_redis, settings):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def again() -> None:
     """As much later as a worker is told of it again."""
     Upload.objects.update(lease_until=Now())
-    assert housekeeping.look().images
+    assert housekeeping.find_due().images
 
 
 OURS = {

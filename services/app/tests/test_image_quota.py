@@ -58,7 +58,7 @@ def test_an_image_for_which_a_byte_is_missing_is_not_stored_and_waits(s3, receiv
     assert used() == before
     settings.MAX_TOTAL_BYTES += 1
     Upload.objects.update(lease_until=Now())
-    assert housekeeping.look().images == [upload.id]
+    assert housekeeping.find_due().images == [upload.id]
     assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
 

@@ -196,14 +196,14 @@ class TestMakingSafe:
             with pytest.raises(Killed):
                 processing.make_image_safe(upload_id=upload.id)
             processing.hand_back_image(upload_id=upload.id)
-            assert housekeeping.look().images == [upload.id]
+            assert housekeeping.find_due().images == [upload.id]
         monkeypatch.undo()
         assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
     def test_one_that_is_done_or_waits_is_not_handed_back(self, store, receive):
         upload = receive("image")
         processing.hand_back_image(upload_id=upload.id)
-        assert housekeeping.look().images == []
+        assert housekeeping.find_due().images == []
         processing.make_image_safe(upload_id=upload.id)
         processing.hand_back_image(upload_id=upload.id)
         row = Upload.objects.get()

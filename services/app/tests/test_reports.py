@@ -191,7 +191,7 @@ class TestLate:
     def test_a_tick_that_finds_nothing_to_do_is_a_success(self):
         report.begin()
         Sweep.objects.update(last_ok=Now() - LONG_AGO)
-        housekeeping.look()
+        housekeeping.find_due()
         assert set(report.late()) == {"reconcile"}
 
     def test_a_tick_that_finds_something_to_do_is_none(self, store, receive):
@@ -200,21 +200,21 @@ class TestLate:
         upload = receive("file", b"x")
         type(upload).objects.update(expires_at=Now())
         discard.queue_key("files/a", size_bytes=0)
-        housekeeping.look()
+        housekeeping.find_due()
         assert set(report.late()) == set(report.NAMES)
 
     def test_a_success_to_come_is_none_and_the_next_tick_says_when_it_was(self):
         """Postgres' clock was set back."""
         Sweep.objects.create(name="purge", last_ok=Now() + LONG_AGO)
         assert set(report.late()) == {"purge"}
-        housekeeping.look()
+        housekeeping.find_due()
         assert report.late() == {}
 
     def test_a_sweep_that_stopped_is_not_well_because_nothing_came_after(self):
         Sweep.objects.create(
             name="purge", last_ok=Now() - LONG_AGO, last_error_at=Now() - LONG_AGO / 2
         )
-        housekeeping.look()
+        housekeeping.find_due()
         assert set(report.late()) == {"purge"}
 
     @pytest.mark.django_db(transaction=True)  # which another connection sees

@@ -116,35 +116,35 @@ class TestPurge:
 
     def test_a_tick_waits_before_it_asks_a_storage_again_that_did_not_answer(self, s3):
         discard.queue_key("files/a", size_bytes=0)
-        assert housekeeping.look().purge
+        assert housekeeping.find_due().purge
         right, s3.bucket = s3.bucket, "gone"
         with pytest.raises(StorageUnavailable):
             purge.purge()
-        assert not housekeeping.look().purge
+        assert not housekeeping.find_due().purge
         Sweep.objects.update(last_error_at=Now() - report.RETRY_AFTER)
-        assert housekeeping.look().purge
+        assert housekeeping.find_due().purge
         s3.bucket = right
         assert purge.purge() == 1
 
 
 class TestLook:
     def test_an_empty_database_has_nothing_due(self):
-        assert housekeeping.look() == housekeeping.Due(
+        assert housekeeping.find_due() == housekeeping.Due(
             expire=False, purge=False, reconcile=True, images=[]
         )
 
     def test_a_worker_is_told_again_of_an_image_once_its_lease_has_run_out(self, store, receive):
         upload = receive("image")
-        assert housekeeping.look().images == []
+        assert housekeeping.find_due().images == []
         Upload.objects.update(lease_until=Now())
-        assert housekeeping.look().images == [upload.id]
-        assert housekeeping.look().images == []  # told just now
+        assert housekeeping.find_due().images == [upload.id]
+        assert housekeeping.find_due().images == []  # told just now
         assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
     def test_something_expired_is_due(self, store, receive):
         receive("file", b"x")
         Upload.objects.update(expires_at=Now())
-        assert housekeeping.look().expire
+        assert housekeeping.find_due().expire
 
 
 class TestReconcile:

@@ -106,7 +106,7 @@ class TestOneAtATime:
         hour = 120 * turns.TOLD
         Sweep.objects.create(name="purge", told_until=Now() + hour, last_error_at=Now() + hour)
         Sweep.objects.create(name="reconcile", last_ok=Now() + hour)
-        due = housekeeping.look()
+        due = housekeeping.find_due()
         assert due.sweeps() == SWEEPS
         assert ticks(monkeypatch, 1)
 
@@ -181,7 +181,7 @@ class TestRest:
         for number in range(9):
             discard.queue_key(f"files/{number}", size_bytes=0)
         assert purge.purge() == 4
-        assert housekeeping.look().purge
+        assert housekeeping.find_due().purge
 
     def test_a_reconcile_comes_to_its_end_in_many_turns(self, store, receive, monkeypatch):
         uploads = [receive("file", b"x") for _ in range(6)]
@@ -210,14 +210,14 @@ class TestRest:
             assert turn_count < 60
             if not Sweep.objects.get(name="reconcile").progress:
                 break
-            assert housekeeping.look().reconcile
+            assert housekeeping.find_due().reconcile
         assert turn_count > 3
         assert (done.vanished, done.orphaned) == (2, 6)
         monkeypatch.undo()
         Sweep.objects.update(progress="")
         purge.purge()
         assert keys(store) == {upload.served_key for upload in uploads[1:5]}
-        assert not housekeeping.look().reconcile  # for RECONCILE_EVERY
+        assert not housekeeping.find_due().reconcile  # for RECONCILE_EVERY
 
     @pytest.mark.parametrize("progress", ["{}", "[]", "null", "no JSON", '{"done": {"x": 1}}'])
     def test_a_rest_that_nobody_understands_is_no_end(self, store, progress):

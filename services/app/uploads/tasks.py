@@ -26,7 +26,7 @@ _said_late_at = -inf
 @shared_task(name="tick", send_events=False, time_limit=60)
 def tick() -> None:
     """Hand over what is due. Not in Flower: it finds nothing nearly always."""
-    due = housekeeping.look()
+    due = housekeeping.find_due()
     tasks = {"expire": expire, "purge": purge, "reconcile": reconcile}
     if name := housekeeping.hand_over(due):
         tasks[name].delay()

@@ -51,7 +51,7 @@ class Due:
         return [name for name in SWEEPS if getattr(self, name)]
 
 
-def look(now: Moment | None = None) -> Due:
+def find_due(now: Moment | None = None) -> Due:
     """What is due; the images found count as told, so that the next tick does not repeat it."""
     moment = now or Now()
     keys = PurgeKey.objects.due(moment).exists()
