@@ -59,7 +59,7 @@ def find_due(now: Moment | None = None) -> Due:
         expire=Upload.objects.due(moment).exists(),
         purge=keys and not report.failed_lately("purge"),
         reconcile=reconcile_is_due() and not report.failed_lately("reconcile"),
-        images=tell_again(moment),
+        images=requeue_stalled_images(moment),
     )
     idle = {"expire": due.expire, "purge": keys}
     report.note_well([name for name, something in idle.items() if not something])
@@ -116,8 +116,8 @@ def reconcile_is_due() -> bool:
     return not resting.filter(progress="", ran__gt=Now() - every, ran__lte=Now()).exists()
 
 
-def tell_again(now: Moment) -> list[uuid.UUID]:
-    """The images that a worker should be told of again."""
+def requeue_stalled_images(now: Moment) -> list[uuid.UUID]:
+    """The images that no worker has had in hand for too long, for a worker to be told of again."""
     with transaction.atomic():
         forgotten = Upload.objects.unattended(now).order_by("lease_until")
         ids = list(
