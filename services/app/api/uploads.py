@@ -15,7 +15,7 @@ from uploads.arrivals import complete, ticket
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.limits import check_claim
-from uploads.links import pictures
+from uploads.links import thumbnail_urls
 from uploads.models import Kind, State, Upload
 from uploads.rate import check_rate, source_of
 
@@ -120,7 +120,7 @@ def mine(request: Request, upload_id: uuid.UUID) -> Upload:
 
 def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
     """The upload as the API shows it; takes one that was read `with_seconds_left`."""
-    thumbnail = pictures().thumbnail_url(upload)
+    thumbnail = thumbnail_urls().thumbnail_url(upload)
     return {
         "id": upload.id,
         "kind": upload.kind,

@@ -100,7 +100,7 @@ def test_in_its_last_second_a_link_is_gone(store, receive):
 def test_a_picture_keeps_its_address_for_half_its_life(store, ready, monkeypatch):
     ready()
     upload = Upload.objects.with_seconds_left().get()
-    pictures = links.Pictures()
+    pictures = links.ThumbnailUrlCache()
     now = links.time.monotonic()
     first = pictures.thumbnail_url(upload)
     monkeypatch.setattr(links.time, "monotonic", lambda: now + 100)

@@ -65,7 +65,7 @@ def find_deletion(secret: str) -> Upload:
     return upload
 
 
-class Pictures:
+class ThumbnailUrlCache:
     """The addresses of thumbnails that this process signed."""
 
     def __init__(self) -> None:
@@ -90,6 +90,6 @@ class Pictures:
 
 
 @cache
-def pictures() -> Pictures:
+def thumbnail_urls() -> ThumbnailUrlCache:
     """The one of this process."""
-    return Pictures()
+    return ThumbnailUrlCache()

@@ -5,7 +5,7 @@ from django.template import Context
 
 from pages import wording
 from uploads import limits
-from uploads.links import pictures
+from uploads.links import thumbnail_urls
 from uploads.models import Upload
 
 register = template.Library()
@@ -17,7 +17,7 @@ register.filter(limits.size)
 @register.filter
 def thumbnail_url(upload: Upload) -> str | None:
     """Where the browser gets the small picture; None in the upload's last second."""
-    return pictures().thumbnail_url(upload)
+    return thumbnail_urls().thumbnail_url(upload)
 
 
 @register.simple_tag(takes_context=True)
