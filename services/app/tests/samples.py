@@ -19,7 +19,7 @@ def keys(store) -> set[str]:
     """Every key in storage but the marker."""
     from uploads.keys import PREFIXES
 
-    return {found.key for prefix in PREFIXES for page in store.list(prefix) for found in page}
+    return {found.key for prefix in PREFIXES for page in store.pages(prefix) for found in page}
 
 
 def at_once(function, over):

@@ -99,13 +99,13 @@ class TestListed:
         s3.delete([vanished.served_key])
         ordinary = f"files/{uuid.uuid4()}"
         put(s3, ordinary)
-        listing = s3.list
+        listing = s3.pages
 
         def with_it(prefix, after=""):
             for page in listing(prefix, after):
                 yield [*page, *(type(page[0])(key, 1, page[0].modified_at) for _ in page[:1])]
 
-        monkeypatch.setattr(s3, "list", with_it)
+        monkeypatch.setattr(s3, "pages", with_it)
         monkeypatch.setattr(s3, "_delete_odd", lambda key: "AccessDenied on DeleteObject")
         done = reconcile.reconcile(now=after_the_grace())
         assert done.vanished == 1

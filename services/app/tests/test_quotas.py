@@ -307,7 +307,7 @@ class TestConsent:
             raise StorageUnavailable("Storage does not answer.")
 
         with monkeypatch.context() as failing:
-            failing.setattr(store, "list", silent)
+            failing.setattr(store, "pages", silent)
             with pytest.raises(StorageUnavailable):
                 reconcile.reconcile(now=much)
         assert reconcile.reconcile(now=much).orphaned == 4

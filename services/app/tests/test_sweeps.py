@@ -209,7 +209,7 @@ class TestReconcile:
 
     def test_a_listing_that_lacks_what_is_there_removes_nothing(self, store, receive, monkeypatch):
         receive("file", b"x")
-        monkeypatch.setattr(store, "list", lambda prefix, after="": iter([[]]))
+        monkeypatch.setattr(store, "pages", lambda prefix, after="": iter([[]]))
         assert reconcile.reconcile(now=after_the_grace()).vanished == 0
         assert Upload.objects.count() == 1
 
@@ -217,13 +217,13 @@ class TestReconcile:
         uploads = [receive("file", b"x") for _ in range(7)]
         orphan = f"files/{uuid.uuid4()}"
         store_object(store, orphan)
-        listing = store.list
+        listing = store.pages
 
         def in_pages_of_two(prefix, after=""):
             found = [stored for page in listing(prefix, after) for stored in page]
             yield from (found[i : i + 2] for i in range(0, len(found), 2))
 
-        monkeypatch.setattr(store, "list", in_pages_of_two)
+        monkeypatch.setattr(store, "pages", in_pages_of_two)
         store.delete([uploads[0].served_key, uploads[4].served_key])
         done = reconcile.reconcile(now=after_the_grace())
         assert (done.vanished, done.orphaned) == (2, 1)
@@ -237,9 +237,9 @@ class TestReconcile:
         self, store, receive, monkeypatch, django_assert_num_queries
     ):
         uploads = [receive("file", b"x") for _ in range(6)]
-        listing = store.list
+        listing = store.pages
         monkeypatch.setattr(
-            store, "list", lambda *args: ([found] for page in listing(*args) for found in page)
+            store, "pages", lambda *args: ([found] for page in listing(*args) for found in page)
         )
         later = after_the_grace()
         with django_assert_num_queries(7) as captured:

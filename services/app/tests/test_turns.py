@@ -192,13 +192,13 @@ class TestRest:
         for key in [*orphans, *odd]:
             store.put(key, io.BytesIO(b"x"), content_type="text/plain")
         store.delete([uploads[0].served_key, uploads[5].served_key])
-        listing = store.list
+        listing = store.pages
 
         def one_by_one(prefix, after=""):
             for page in listing(prefix, after):
                 yield from ([found] for found in page)
 
-        monkeypatch.setattr(store, "list", one_by_one)
+        monkeypatch.setattr(store, "pages", one_by_one)
         later = clocks.database_clock() + 3 * reconcile.GRACE
         turn_count = 0
         asked = iter(range(10**6))
@@ -229,7 +229,7 @@ class TestRest:
         assert Sweep.objects.get(name="reconcile").progress == ""
 
     def test_a_reconcile_that_failed_on_its_way_did_not_do_well(self, store, monkeypatch):
-        listing = store.list
+        listing = store.pages
 
         def fails(prefix, after=""):
             if prefix == "files":
@@ -237,7 +237,7 @@ class TestRest:
             return listing(prefix, after)
 
         with monkeypatch.context() as patch:
-            patch.setattr(store, "list", fails)
+            patch.setattr(store, "pages", fails)
             patch.setattr(reconcile.marker, "pair", lambda: None)
             asked = iter(range(10**6))
             patch.setattr(turns.Turn, "over", lambda self: next(asked) % 2 == 1)
@@ -260,7 +260,7 @@ class TestHalves:
 
         for prefix in ("files", "images", "incoming", "thumbs"):
             store.put(f"{prefix}/{uuid.uuid4()}", io.BytesIO(b"x"), content_type="text/plain")
-        listing = store.list
+        listing = store.pages
 
         def list_(prefix, after=""):
             if prefix == bad and turns.taken():
@@ -268,7 +268,7 @@ class TestHalves:
             return listing(prefix, after)
 
         monkeypatch.setattr(reconcile.marker, "pair", reconcile.marker.check_ours)
-        monkeypatch.setattr(store, "list", list_)
+        monkeypatch.setattr(store, "pages", list_)
         with pytest.raises(StorageUnavailable):
             reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert (

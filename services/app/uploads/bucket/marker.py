@@ -98,4 +98,4 @@ def pair(*, take: bool = False) -> uuid.UUID:
 
 def has_uploads() -> bool:
     """Whether the bucket holds any object under a prefix of ours."""
-    return any(next(storage().list(prefix), []) for prefix in PREFIXES)
+    return any(next(storage().pages(prefix), []) for prefix in PREFIXES)

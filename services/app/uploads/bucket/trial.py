@@ -128,7 +128,7 @@ class Trial:
 
     def list_objects(self) -> Iterator[str]:
         """As reconcile does."""
-        next(self.s3.list(INCOMING), None)
+        next(self.s3.pages(INCOMING), None)
         yield from ()
 
     def forms(self) -> Iterator[str]:

@@ -203,7 +203,7 @@ class LocalDisk:
                 errors[key] = str(error)
         return errors
 
-    def list(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
+    def pages(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
         """See Storage. Whatever lies there is an object: a folder and a link, too."""
         folder = self.root / prefix
         with self._answering():

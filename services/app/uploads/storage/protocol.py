@@ -98,7 +98,7 @@ class Storage(Protocol):
         """Delete up to DELETE_MAX keys, whatever they are called; the errors, by key, of those that
         stay. One request, and one more for each key that is not PLAIN."""
 
-    def list(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
+    def pages(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
         """The objects under `prefix/` in the order of their keys' bytes, in pages: those that come
         after the key `after`."""
 

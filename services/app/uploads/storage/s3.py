@@ -324,7 +324,7 @@ class S3:
             return error.cause if isinstance(error, StorageUnavailable) else str(error)
         return ""
 
-    def list(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
+    def pages(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
         """See Storage."""
         start = {"StartAfter": after} if after else {}
         for page in self._pages("list_objects_v2", Prefix=f"{prefix}/", **start):

@@ -60,7 +60,7 @@ def walk(
         state=PREFIXES[prefix].proof,
         created_at__lte=settled_before,
     )
-    for page in storage().list(prefix, after):
+    for page in storage().pages(prefix, after):
         last = max(ids_on(page), default=seen)
         yield page, rows.filter(id__gt=seen, id__lte=last)
         seen = max(seen, last)
