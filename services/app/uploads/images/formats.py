@@ -245,12 +245,12 @@ ANIMATED_PNG = Format(
 )
 
 
-def recognise(head: bytes) -> Format | None:
+def detect_format(head: bytes) -> Format | None:
     """The format that the first bytes tell."""
     return next((each for each in FORMATS if each.matches(head)), None)
 
 
 def sniff(head: bytes) -> str | None:
     """The content type that the first bytes tell, None where it is none that we accept."""
-    found = recognise(head)
+    found = detect_format(head)
     return found.content_type if found else None

@@ -17,7 +17,7 @@ from uploads.errors import ImageRejected
 from uploads.images import apng, gif
 from uploads.images.colours import to_srgb
 from uploads.images.film import Film, compose, composed
-from uploads.images.formats import ANIMATED_PNG, HEAD_BYTES, Encoding, Format, recognise
+from uploads.images.formats import ANIMATED_PNG, HEAD_BYTES, Encoding, Format, detect_format
 from uploads.images.memory import check_pixels
 from uploads.images.orientation import OUT_OF_ORDER, turn
 from uploads.images.reasons import DAMAGED, GREW, NOT_AN_IMAGE
@@ -110,7 +110,7 @@ def suits(encoding: Encoding, picture: pyvips.Image) -> bool:
 def recognised(source: Path) -> Format:
     """The format of a file; raises ImageRejected."""
     with source.open("rb") as file:
-        image_format = recognise(file.read(HEAD_BYTES))
+        image_format = detect_format(file.read(HEAD_BYTES))
     if image_format is None:
         raise ImageRejected(NOT_AN_IMAGE)
     return image_format
