@@ -874,14 +874,14 @@ def test_a_large_picture_is_made_alone_and_small_ones_together(tmp_path, monkeyp
     small, large = memory.SMALL_BYTES, memory.SMALL_BYTES + 1
 
     def fits(size_bytes):
-        with contextlib.suppress(NotItsTurn), memory.room_for(size_bytes, patience=0):
+        with contextlib.suppress(NotItsTurn), memory.memory_slot(size_bytes, patience=0):
             return True
         return False
 
-    with memory.room_for(small, patience=0):
+    with memory.memory_slot(small, patience=0):
         assert fits(small)
         assert not fits(large)
-    with memory.room_for(large, patience=0):
+    with memory.memory_slot(large, patience=0):
         assert not fits(small)
         assert not fits(large)
     assert fits(large)
@@ -894,7 +894,7 @@ def test_small_pictures_do_not_overtake_a_large_one_that_waits(tmp_path, monkeyp
 
     def make_small_ones():
         while not over.is_set():
-            with memory.room_for(memory.SMALL_BYTES, patience=60), changed:
+            with memory.memory_slot(memory.SMALL_BYTES, patience=60), changed:
                 came.append(1)
                 mine = len(came)
                 changed.notify_all()
@@ -907,7 +907,7 @@ def test_small_pictures_do_not_overtake_a_large_one_that_waits(tmp_path, monkeyp
                 before = len(came)
                 with changed:
                     assert changed.wait_for(lambda before=before: len(came) > before + 5, 20)
-                with memory.room_for(memory.LARGE_BYTES, patience=5):
+                with memory.memory_slot(memory.LARGE_BYTES, patience=5):
                     before = len(came)
                     over.wait(0.1)
                     assert len(came) == before

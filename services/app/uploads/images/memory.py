@@ -80,7 +80,7 @@ def most_reserved(held_bytes: int) -> int:
 
 
 @contextmanager
-def room_for(held_bytes: int, *, patience: float) -> Iterator[None]:
+def memory_slot(held_bytes: int, *, patience: float) -> Iterator[None]:
     """Wait until the picture fits beside those of the worker's other processes; until the end.
 
     Raises NotItsTurn after so many seconds. A large one waits where all others pass, so that no

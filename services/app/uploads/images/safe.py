@@ -33,7 +33,7 @@ from typing import Any
 
 from uploads.errors import DecoderBroken, DecoderStopped, ImageRejected
 from uploads.images.formats import HEAD_BYTES, sniff
-from uploads.images.memory import OWN_BYTES, most_bytes, most_reserved, room_for
+from uploads.images.memory import OWN_BYTES, memory_slot, most_bytes, most_reserved
 from uploads.images.reasons import DAMAGED, NOT_AN_IMAGE, REASONS, TOO_MUCH
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def make_safe(
     )
     if not isinstance(held_bytes, int):
         raise ImageRejected(DAMAGED)
-    with room_for(held_bytes, patience=PATIENCE):
+    with memory_slot(held_bytes, patience=PATIENCE):
         begin()
         try:
             done = decoder.ask(
