@@ -20,7 +20,7 @@ from uploads import deadline, discard
 from uploads.arrivals.stream import receive_stream
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.limits import check_claim
-from uploads.links import deletion_secret, find_deletion
+from uploads.links.follow import deletion_secret, find_deletion
 from uploads.models import Kind
 from uploads.outage import database_answering
 from uploads.rate import check_rate, source_of

@@ -15,7 +15,7 @@ from uploads.arrivals import complete, ticket
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.limits import check_claim
-from uploads.links import thumbnail_urls
+from uploads.links.follow import thumbnail_urls
 from uploads.models import Kind, State, Upload
 from uploads.rate import check_rate, source_of
 

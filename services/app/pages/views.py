@@ -20,7 +20,7 @@ from uploads import discard, limits
 from uploads.arrivals.form import receive_upload
 from uploads.errors import UploadError, UploadNotFound
 from uploads.existence import page_check
-from uploads.links import find_shared, follow_link
+from uploads.links.follow import find_shared, follow_link
 from uploads.models import Kind, State, Upload
 from uploads.rate import check_rate, source_of
 from uploads.storage import Method

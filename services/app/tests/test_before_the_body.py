@@ -10,7 +10,7 @@ import multipart
 from multipart import message, nothing_is_left
 from pages import body
 from samples import picture
-from uploads import links
+from uploads.links import follow
 from uploads.models import Upload
 
 pytestmark = pytest.mark.django_db
@@ -148,7 +148,7 @@ def test_where_no_file_belongs_none_is_spooled(disk, visitor, spooled, path):
 
 
 def test_a_secret_needs_no_cookie_and_its_form_spools_nothing(disk, receive, spooled):
-    path = f"/d/{links.deletion_secret(receive('file', b'x'))}"
+    path = f"/d/{follow.deletion_secret(receive('file', b'x'))}"
     answer = send(Client(enforce_csrf_checks=True), path, *FILES, headers=ELSEWHERE)
     assert answer.status_code == 200
     assert sum(spooled) == 0

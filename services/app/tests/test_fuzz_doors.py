@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import multipart
 from api.auth import owner_token
 from gateway import send
-from uploads import links
+from uploads.links import follow
 from uploads.models import Kind, PurgeKey, Sweep
 from uploads.storage import storage
 
@@ -104,9 +104,9 @@ def doors(disk, receive, settings):
     settings.MAX_TOTAL_BYTES = 2**60
     settings.TRUSTED_PROXIES = 1
     file, image = receive("file", b"0123", filename="a.txt"), receive("image")
-    read = links.follow_link(token=file.token, kind=Kind.FILE)
+    read = follow.follow_link(token=file.token, kind=Kind.FILE)
     ticket = storage().ticket(file.incoming_key, size_bytes=4, content_type="", seconds=60).url
-    secret = links.deletion_secret(file)
+    secret = follow.deletion_secret(file)
     return [
         *("/", "/files/", "/files", "/images/clear/", "/files/clear/", "/favicon.ico", "//", "/x"),
         *(f"/uploads/{file.id}/delete/", f"/uploads/{uuid.uuid4()}/delete/", "/uploads/1/delete/"),

@@ -42,7 +42,7 @@ SLOW = b"name=" + b"a-b" * 30_000  # in punycode, seconds
 @pytest.fixture
 def doors(disk, receive):
     """Every address that reads a form or JSON: what it is, and a path of it."""
-    from uploads import links
+    from uploads.links import follow
     from uploads.storage import storage
 
     upload = receive("file", b"x")
@@ -54,7 +54,7 @@ def doors(disk, receive):
         "clear files": "/files/clear/",
         "delete": f"/uploads/{upload.id}/delete/",
         "link": f"/f/{upload.token}",
-        "deletion": f"/d/{links.deletion_secret(upload)}",
+        "deletion": f"/d/{follow.deletion_secret(upload)}",
         "login": "/admin/login/",
         "storage": ticket.url,
         "begin": "/api/uploads",
@@ -180,10 +180,10 @@ class TestContentRange:
 @pytest.mark.parametrize("template", ["bytes=0-{}", "bytes={}-", "bytes=-{}", "bytes={0}-{0}"])
 @pytest.mark.parametrize("digits", [18, 19, 4300, 5000])
 def test_a_range_of_any_number_of_digits_has_an_answer(disk, receive, template, digits):
-    from uploads import links
+    from uploads.links import follow
     from uploads.models import Kind
 
-    url = links.follow_link(token=receive("file", b"0123").token, kind=Kind.FILE)
+    url = follow.follow_link(token=receive("file", b"0123").token, kind=Kind.FILE)
     status, text = send(url, method="GET", HTTP_RANGE=template.format("9" * digits))
     assert status in {200, 206, 416}
     assert text in {"0123", ""}

@@ -13,8 +13,9 @@ from django.test import Client
 from api import schemas
 from multipart import message, nothing_is_left, post
 from samples import picture
-from uploads import limits, links
+from uploads import limits
 from uploads.errors import InvalidUpload
+from uploads.links import follow
 from uploads.models import Kind, Upload
 from uploads.storage.protocol import attachment
 
@@ -184,6 +185,6 @@ class TestDownload:
     @pytest.mark.parametrize("name", ['日本 "1" 100%.pdf', "naïve.txt"])
     def test_storage_says_both(self, store, receive, name, live_server):
         upload = receive("file", b"x", filename=name)
-        url = links.follow_link(token=upload.token, kind=Kind.FILE)
+        url = follow.follow_link(token=upload.token, kind=Kind.FILE)
         answer = requests.get(requests.compat.urljoin(live_server.url, url), timeout=10)
         assert answer.headers["Content-Disposition"] == attachment(name)

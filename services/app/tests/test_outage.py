@@ -14,7 +14,7 @@ from django.test import Client
 from api.auth import owner_token
 from multipart import nothing_is_left, post
 from samples import picture
-from uploads.links import deletion_secret
+from uploads.links.follow import deletion_secret
 from uploads.models import Installation, Upload
 from uploads.sweeps import clocks, expire, purge
 

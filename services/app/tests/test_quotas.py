@@ -11,7 +11,7 @@ from django.test import Client
 
 from multipart import post
 from samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
-from uploads import discard, links, processing, quotas
+from uploads import discard, processing, quotas
 from uploads.arrivals.complete import complete_upload
 from uploads.arrivals.form import receive_upload
 from uploads.arrivals.stream import receive_stream
@@ -26,6 +26,7 @@ from uploads.errors import (
     UploadNotFound,
 )
 from uploads.limits import check_claim
+from uploads.links import follow
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
 from uploads.sweeps import clocks, expire, purge, reconcile, walk
 
@@ -524,7 +525,7 @@ class TestExchange:
     def served(self, upload):
         from samples import fetch
 
-        return fetch(links.follow_link(token=upload.token, kind=Kind.FILE)).body
+        return fetch(follow.follow_link(token=upload.token, kind=Kind.FILE)).body
 
     def test_after_complete_the_ticket_changes_nothing(self, store, owner):
         claimed = announce(owner)

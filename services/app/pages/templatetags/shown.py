@@ -5,7 +5,7 @@ from django.template import Context
 
 from pages import wording
 from uploads import limits
-from uploads.links import thumbnail_urls
+from uploads.links.follow import thumbnail_urls
 from uploads.models import Upload
 
 register = template.Library()
