@@ -13,19 +13,18 @@ from typing import Any
 
 from s3tasks.web.body_end import end_of_body
 from s3tasks.web.pieces import Bytes, FilePart, Piece
+from uploads import patience
 
 # What of a body the loop reads before a thread is given to it; a shorter one needs none until it is
 # there. 1,000 connections take 64 MiB.
 READ_AHEAD = 64 * 1024
 HEAD_MAX = 64 * 1024
 # While nobody waits for its place, a connection may be as slow as it likes, but not silent for so
-# long: as long as a pending row waits (uploads.arrivals.stream.PART_PATIENCE). Seconds.
-SILENCE = 140.0
-DAY = 24 * 60 * 60.0  # seconds, after which also a connection that goes on is ended
+# long. Seconds; tests shorten it.
+SILENCE = patience.SILENCE
 # Over how many seconds of waiting for it a connection's speed is taken.
 WINDOW = 3.0
 SLICE = 0.25  # seconds, in which a thread that waits notices that its connection was ended
-DRAINED = 64 * 1024  # bytes a second, below which a body is not read to its end for the answer
 BEAT = 15.0  # seconds between two calls of `while_waiting`
 SEND_AT_ONCE = 512 * 1024  # bytes of one answer, before others have their turn
 
@@ -178,7 +177,7 @@ class PatientSocket(socket.socket):
         if self.drained_since is None:
             return False
         seconds = time.monotonic() - self.drained_since
-        return seconds > 1 and self.drained < DRAINED * seconds
+        return seconds > 1 and self.drained < patience.SLOWEST * seconds
 
     def wait_for(self, size: int, flags: int) -> bytes:
         """The same, where nothing is there yet."""
@@ -192,7 +191,7 @@ class PatientSocket(socket.socket):
                 now = time.monotonic()
                 if now - began > SILENCE:
                     self.end(SILENT)
-                elif now - self.began > DAY:
+                elif now - self.began > patience.LONGEST:
                     self.end(ENDLESS)
                 if self.verdict or self.is_drained_in_vain():
                     raise ConnectionEnded(self.verdict)

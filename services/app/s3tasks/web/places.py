@@ -2,8 +2,9 @@
 
 A connection gets a place once the loop has read its first 64 KiB, which a slow one brings late.
 While nobody waits, a slow one keeps its place. When somebody does, the slowest is ended. A
-connection that is faster than SLOWEST_LINE is ended for nobody; nor is one for a slower newcomer,
-nor for one whose address holds as many places already. Whoever gets no place reads so in time.
+connection that is faster than `patience.SLOWEST` is ended for nobody; nor is one for a slower
+newcomer, nor for one whose address holds as many places already. Whoever gets no place reads so in
+time.
 """
 
 from collections import Counter
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 
 from s3tasks.web import patient_socket
 from s3tasks.web.patient_socket import SLOWEST, PatientSocket
+from uploads import patience
 
 PATIENCE = 9.0  # seconds that a connection waits for a place; it reads within 10 that there is none
-SLOWEST_LINE = 64 * 1024  # bytes a second, as a pending row is waited for
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Places:
             shares = Counter(self.held.values())
             first = min(
                 self.waiting,
-                key=lambda each: (shares[each.source], each.speed < SLOWEST_LINE, each.since),
+                key=lambda each: (shares[each.source], each.speed < patience.SLOWEST, each.since),
             )
             self.waiting.remove(first)
             self.held[first.sock] = first.source
@@ -72,7 +73,7 @@ class Places:
                 for sock, source in self.held.items()
                 if not sock.verdict
                 and (speed := sock.speed(now, window)) is not None
-                and speed < min(SLOWEST_LINE, each.speed)
+                and speed < min(patience.SLOWEST, each.speed)
                 and (source == each.source or shares[source] > shares[each.source])
             ]
             if slow:

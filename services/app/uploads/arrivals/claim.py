@@ -13,10 +13,10 @@ from uploads import deadline
 from uploads.discard import discard_uploads, queue_keys
 from uploads.limits import Claim
 from uploads.models import Kind, State, Upload
+from uploads.patience import SLOWEST
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 
 TICKET_LIFE = timedelta(minutes=5)
-SLOWEST_LINE = 64 * 1024  # bytes a second; a pending row waits for its bytes at that speed
 
 
 def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
@@ -25,7 +25,7 @@ def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
     `by_ticket`: the bytes come past the app, if they come. Raises QuotaExceeded.
     """
     sender = sender_of(claim.address)
-    deadline = Now() + TICKET_LIFE + timedelta(seconds=claim.size_bytes / SLOWEST_LINE)
+    deadline = Now() + TICKET_LIFE + timedelta(seconds=claim.size_bytes / SLOWEST)
     # What arrives under `incoming/` is there beside what is made of it.
     incoming_bytes = claim.size_bytes if claim.kind == Kind.IMAGE or by_ticket else 0
     with transaction.atomic():

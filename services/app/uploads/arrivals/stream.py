@@ -16,8 +16,8 @@ from django.db.models import F
 from django.db.models.functions import Least, Now
 from django.utils.translation import gettext as _
 
-from uploads import limits
-from uploads.arrivals.claim import SLOWEST_LINE, claim_upload, drop_upload
+from uploads import limits, patience
+from uploads.arrivals.claim import claim_upload, drop_upload
 from uploads.arrivals.complete import complete_upload
 from uploads.errors import InvalidUpload, UploadNotFound
 from uploads.limits import Claim
@@ -29,8 +29,8 @@ from uploads.storage import ANY_PARTS, storage
 PART_BYTES = 5 * 1024 * 1024
 READ_BYTES = 64 * 1024
 # A row waits for its next part, and for storage's answers, before it is discarded unseen.
-PART_PATIENCE = timedelta(seconds=PART_BYTES / SLOWEST_LINE + 60)
-LONGEST = timedelta(days=1)  # for which a row waits, however slowly its bytes come
+PART_PATIENCE = timedelta(seconds=patience.SILENCE)
+LONGEST = timedelta(seconds=patience.LONGEST)
 
 
 class Source(Protocol):
@@ -115,9 +115,9 @@ def remember_parts(upload_id: uuid.UUID, multipart_id: str) -> None:
 
 def renew_upload(upload_id: uuid.UUID) -> None:
     """Wait on for its next part, which is on its way; raises UploadNotFound where that is over."""
-    patience = Least(Now() + PART_PATIENCE, F("created_at") + LONGEST)
+    until = Least(Now() + PART_PATIENCE, F("created_at") + LONGEST)
     pending = Upload.objects.filter(id=upload_id, state=State.PENDING, deadline__gt=Now())
-    renewed = pending.update(deadline=patience)
+    renewed = pending.update(deadline=until)
     release_connection()
     if not renewed:
         raise UploadNotFound(_("The upload took too long and was discarded."))
