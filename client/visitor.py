@@ -10,7 +10,7 @@ import ssl
 import uuid
 from http.cookies import SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 PAGES = {"image": "/", "file": "/files/"}
 SECONDS = 60  # the longest that an answer may take
@@ -133,7 +133,9 @@ class Visitor:
     def fetch(self, url: str) -> Answer:
         """What a link leads to."""
         answer = self.ask("GET", url)
-        return self.ask("GET", answer.headers["Location"]) if answer.status == 302 else answer
+        if answer.status == 302:
+            return self.ask("GET", urljoin(url, answer.headers["Location"]))
+        return answer
 
     def links(self, path: str) -> list[str]:
         """The share links on a page, in its order, each once."""
@@ -145,12 +147,14 @@ class Visitor:
 
     # --- Three doors ------------------------------------------------------------------------------
 
-    def fill_in(self, kind: str, name: str, content: bytes, ttl: int) -> None:
-        """Fill in a page's form and submit it."""
+    def fill_in(
+        self, kind: str, name: str, content: bytes, /, ttl: int | None = None, **more: str
+    ) -> None:
+        """Fill in a page's form and submit it; `more` are the form's other fields."""
         path = PAGES[kind]
         if not self.token:
             self.get(path)
-        fields = {"csrfmiddlewaretoken": self.token, "ttl": str(ttl)}
+        fields = {"csrfmiddlewaretoken": self.token, "ttl": str(ttl or ""), **more}
         body, form = multipart(fields, kind, name, content)
         headers = {"Content-Type": form, "Referer": self.page + path}
         answer = self.ask("POST", self.page + path, body, headers)

@@ -18,6 +18,7 @@ import requests
 from PIL import Image
 
 from client.smoke import wait_for
+from client.visitor import Visitor
 from ops import envfile
 from ops.ports import free_ports
 from test_shell import FOREIGN, LIBRARIES
@@ -152,38 +153,14 @@ def running(tree: Tree) -> Tree:
     return tree
 
 
-class Visitor:
-    """A browser without scripts."""
+def wait_for_link(visitor: Visitor, path: str) -> str:
+    """The share link of the page's first upload, once it is ready."""
 
-    def __init__(self, tree: Tree, host: str = "localhost") -> None:
-        self.tree, self.host = tree, host
-        self.session = requests.Session()
-        self.session.trust_env = False
+    def ready() -> str:
+        links = visitor.links(path)
+        return links[0] if links and visitor.fetch(links[0]).status == 200 else ""
 
-    def get(self, path: str) -> requests.Response:
-        return self.session.get(self.tree.url(path, host=self.host), timeout=10)
-
-    def post(self, path: str, *, files: dict[str, tuple[str, bytes]], **fields: str) -> None:
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', self.get(path).text)
-        assert token
-        answer = self.session.post(
-            self.tree.url(path, host=self.host),
-            data={"csrfmiddlewaretoken": token[1], **fields},
-            files=files,
-            headers={"Referer": self.tree.url(path, host=self.host)},
-            allow_redirects=False,
-            timeout=10,
-        )
-        assert answer.status_code == 302, answer.text
-
-    def link(self, path: str, kind: str) -> str:
-        """The share link of the page's first upload, once it is ready."""
-
-        def ready() -> str:
-            found = re.search(rf"/{kind}/[\w-]+", self.get(path).text)
-            return found[0] if found and self.get(found[0]).status_code == 200 else ""
-
-        return wait_for(ready, 20, f"a link on {path}")
+    return wait_for(ready, 20, f"a link on {path}")
 
 
 def photo() -> bytes:
@@ -194,38 +171,38 @@ def photo() -> bytes:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_photo_is_shown_and_shared(running: Tree, host: str) -> None:
-    visitor = Visitor(running, host)
+    visitor = Visitor(running.url("", host=host))
 
-    visitor.post("/", files={"image": ("photo.jpg", photo())}, name="Holiday", ttl="60")
-    link = visitor.link("/", "i")
+    visitor.fill_in("image", "photo.jpg", photo(), 60, name="Holiday")
+    link = wait_for_link(visitor, "/")
 
-    assert visitor.get(link).headers["Content-Type"].startswith("image/")
-    assert "Holiday" in visitor.get("/").text
+    assert visitor.fetch(link).headers["Content-Type"].startswith("image/")
+    assert "Holiday" in visitor.get("/")
 
 
 def test_a_photo_is_gone_on_time(running: Tree) -> None:
-    visitor = Visitor(running)
+    visitor = Visitor(running.url(""))
     before = set(running.stored())
 
-    visitor.post("/", files={"image": ("photo.jpg", photo())}, name="Holiday")  # UPLOAD_TTL=5
-    link = visitor.link("/", "i")
+    visitor.fill_in("image", "photo.jpg", photo(), name="Holiday")  # UPLOAD_TTL=5
+    link = wait_for_link(visitor, "/")
     files = set(running.stored()) - before
-    wait_for(lambda: "Holiday" not in visitor.get("/").text, 10, "off the page")
+    wait_for(lambda: "Holiday" not in visitor.get("/"), 10, "off the page")
 
-    assert visitor.get(link).status_code == 404
+    assert visitor.fetch(link).status == 404
     assert files
     wait_for(lambda: not files & set(running.stored()), 10, f"gone from the disk: {files}")
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_file_comes_back_as_it_was(running: Tree, host: str) -> None:
-    visitor = Visitor(running, host)
+    visitor = Visitor(running.url("", host=host))
     content = os.urandom(100_000)
 
-    visitor.post("/files/", files={"file": ("notes.bin", content)}, description="Notes", ttl="60")
-    answer = visitor.get(visitor.link("/files/", "f"))
+    visitor.fill_in("file", "notes.bin", content, 60, description="Notes")
+    answer = visitor.fetch(wait_for_link(visitor, "/files/"))
 
-    assert answer.content == content
+    assert answer.body == content
     assert answer.headers["Content-Disposition"].startswith("attachment")
 
 
@@ -257,7 +234,7 @@ def test_a_second_start_beside_the_first_says_so(running: Tree) -> None:
 
     assert second.wait(30) != 0
     assert "is in use by pid" in running.log.read_text()
-    assert Visitor(running).get("/").status_code == 200
+    assert Visitor(running.url("")).answers("/")
 
 
 def test_manage_reaches_the_running_database(running: Tree) -> None:
@@ -269,15 +246,15 @@ def test_manage_reaches_the_running_database(running: Tree) -> None:
 
 
 def test_data_outlives_a_stop_a_kill_and_a_new_env(running: Tree) -> None:
-    visitor = Visitor(running)
-    visitor.post("/files/", files={"file": ("kept.bin", b"kept")}, description="Kept", ttl="600")
-    link = visitor.link("/files/", "f")
+    visitor = Visitor(running.url(""))
+    visitor.fill_in("file", "kept.bin", b"kept", 600, description="Kept")
+    link = wait_for_link(visitor, "/files/")
     assert running.process
 
     os.killpg(running.process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
     running.wait_until_gone()
     running.start()
-    assert Visitor(running).get(link).content == b"kept"
+    assert Visitor(running.url("")).fetch(link).body == b"kept"
 
     # make first, then the runner, and nothing is tidied up: the rest of it is left running.
     for process in (running.process, *psutil.Process(running.process.pid).children()):
@@ -286,13 +263,13 @@ def test_data_outlives_a_stop_a_kill_and_a_new_env(running: Tree) -> None:
     assert running.processes()
     running.make_env()
     running.start()
-    assert Visitor(running).get(link).content == b"kept"
+    assert Visitor(running.url("")).fetch(link).body == b"kept"
 
     for process in running.processes():
         process.kill()
     running.process.wait(10)
     running.start()
-    assert Visitor(running).get(link).content == b"kept"
+    assert Visitor(running.url("")).fetch(link).body == b"kept"
 
     running.process.terminate()
     running.wait_until_gone()

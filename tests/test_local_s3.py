@@ -11,8 +11,9 @@ from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 
 import s3_server
+from client.visitor import Visitor
 from stack import set_variables
-from test_local import Tree, Visitor
+from test_local import Tree, wait_for_link
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
@@ -55,10 +56,10 @@ def test_uploads_go_to_the_server_that_env_names(tree: Tree, server: str) -> Non
     set_variables(tree.folder / ".env", USE_S3=True, AWS_S3_ENDPOINT_URL=server, **KEYS)
     tree.start()
 
-    visitor = Visitor(tree)
-    visitor.post("/files/", files={"file": ("a.bin", b"kept")}, description="Kept", ttl="600")
+    visitor = Visitor(tree.url(""))
+    visitor.fill_in("file", "a.bin", b"kept", 600, description="Kept")
 
-    assert visitor.get(visitor.link("/files/", "f")).content == b"kept"
+    assert visitor.fetch(wait_for_link(visitor, "/files/")).body == b"kept"
     stored = client.list_objects_v2(Bucket="s3tasks", Prefix="files/")
     assert stored["KeyCount"] == 1
     assert tree.stored() == []
@@ -77,7 +78,7 @@ def test_s3_without_an_address_is_refused_before_anything_starts(
 def test_no_s3_is_the_local_disk_whatever_address_is_there(tree: Tree) -> None:
     set_variables(tree.folder / ".env", USE_S3="no", AWS_S3_ENDPOINT_URL="http://127.0.0.1:9")
     tree.start()
-    visitor = Visitor(tree)
-    visitor.post("/files/", files={"file": ("a.bin", b"kept")}, description="Kept", ttl="600")
-    assert visitor.get(visitor.link("/files/", "f")).content == b"kept"
+    visitor = Visitor(tree.url(""))
+    visitor.fill_in("file", "a.bin", b"kept", 600, description="Kept")
+    assert visitor.fetch(wait_for_link(visitor, "/files/")).body == b"kept"
     assert [path.parent.name for path in tree.stored() if path.name != "marker"] == ["files"]
