@@ -102,7 +102,7 @@ class Deletion(View):
             with database_answering():
                 response = super().dispatch(request, *args, **kwargs)
         except UploadError as error:
-            response = self.told(error.status, error.sentence)
+            response = self.answer(error.status, error.sentence)
             if error.retry_after is not None:
                 response["Retry-After"] = str(error.retry_after)
         add_never_cache_headers(response)
@@ -114,11 +114,11 @@ class Deletion(View):
     def post(self, request: HttpRequest, secret: str) -> HttpResponse:
         upload = find_deletion(secret)
         discard.discard_upload(upload_id=upload.id, owner=upload.owner)
-        return self.told(200, _("Deleted."))
+        return self.answer(200, _("Deleted."))
 
     delete = post
 
-    def told(self, status: int, sentence: str) -> HttpResponse:
+    def answer(self, status: int, sentence: str) -> HttpResponse:
         """A page for browsers, a line for everybody else."""
         if "text/html" in self.request.headers.get("Accept", ""):
             return self.page(status, sentence=sentence)

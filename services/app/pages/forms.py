@@ -65,7 +65,7 @@ class FilesInput(forms.FileInput):
 
 
 class FilesField(forms.Field):
-    """Files of one kind. All that can be told without storing them is told here, of all at once."""
+    """Files of one kind. What is wrong is said of all at once, before one is stored."""
 
     def __init__(self, kind: Kind, *, label: Any, missing: Any, at_once: int) -> None:
         accept = {"accept": ",".join(ACCEPTED)} if kind == Kind.IMAGE else {}

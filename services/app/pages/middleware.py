@@ -33,7 +33,7 @@ from uploads.rate import check_rate
 
 class BodyLimitMiddleware:
     """Every multipart form is read here, up to the limit of the page that it is for, once all that
-    can be told without it is in order."""
+    can be known without it is in order."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -109,7 +109,7 @@ class Ticks(logging.Filter):
 
 
 def route(request: HttpRequest) -> str:
-    """Which door a request came to, without what is secret in its path."""
+    """The pattern of the address that a request came to, without what is secret in its path."""
     match = request.resolver_match
     return f"/{match.route}" if match else "(no route)"
 

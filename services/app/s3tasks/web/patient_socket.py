@@ -124,7 +124,7 @@ class PatientSocket(socket.socket):
         return True
 
     def end(self, verdict: str) -> None:
-        """Whoever reads it is told."""
+        """Give it up: whoever reads on gets ConnectionEnded."""
         self.verdict = verdict
 
     def speed(self, now: float, window: float) -> float | None:

@@ -64,7 +64,7 @@ class Places:
     def end_slow_ones(self, now: float) -> None:
         """End as many as there are connections that wait and may take their places."""
         shares = Counter(self.held.values())
-        # In a siege they are told apart sooner, or the queue would be longer than its patience.
+        # In a siege slow and fast are known sooner, or the queue would be longer than its patience.
         window = patient_socket.WINDOW / (3 if len(self.waiting) > self.count else 1)
         ending = sum(1 for sock in self.held if sock.verdict)
         for each in self.waiting[ending:]:

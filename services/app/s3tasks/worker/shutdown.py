@@ -18,7 +18,7 @@ class Worker(CeleryWorker):
     Celery's own sleeps all of `worker_soft_shutdown_timeout` as soon as one task runs, and finished
     tasks then count as cut. Here a signal begins the warm shutdown (no new task; it waits for those
     in hand), and an alarm turns it into the cold one, in which each task that still runs is
-    cancelled and told so by `on_retry`.
+    cancelled, which `on_retry` reports.
     """
 
     def install_platform_tweaks(self, worker: Any) -> None:
