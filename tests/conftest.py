@@ -27,6 +27,7 @@ def pytest_xdist_auto_num_workers():
     return 2 * (os.cpu_count() or 1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the app's tests set what they run with
 def pytest_configure():
     """No test sees what the shell of who runs them exports for other projects."""
     shell.clear()
