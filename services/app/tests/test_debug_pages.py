@@ -8,7 +8,7 @@ from django.views.debug import technical_500_response
 
 from gateway import send
 from pages import views
-from s3tasks.debug_pages import without_secrets
+from s3tasks.web.debug_pages import without_secrets
 
 pytestmark = pytest.mark.django_db
 

@@ -79,9 +79,9 @@ TEMPLATES = [
     },
 ]
 CSRF_FAILURE_VIEW = "pages.errors.csrf_failure"
-SESSION_ENGINE = "s3tasks.sessions"
-DEFAULT_EXCEPTION_REPORTER = "s3tasks.debug_pages.Reporter"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "s3tasks.debug_pages.Filter"
+SESSION_ENGINE = "s3tasks.web.sessions"
+DEFAULT_EXCEPTION_REPORTER = "s3tasks.web.debug_pages.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "s3tasks.web.debug_pages.Filter"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
