@@ -1,11 +1,14 @@
 """Redis carries hints: silent, refused or empty, it costs a moment and loses nothing."""
 
 import socket
+import threading
 import time
+import uuid
 
 import pytest
 from django.db import transaction
 
+from samples import at_once
 from uploads import discard, rate, redis, tasks
 from uploads.errors import RateLimited
 from uploads.models import State, Sweep, Upload
@@ -106,3 +109,34 @@ def test_a_tick_hands_over_what_is_due(store, receive, monkeypatch):
     discard.discard_uploads(ids=[upload.id])
     tasks.tick()
     assert sent == [("purge",)]
+
+
+def test_the_first_messages_of_a_process_may_be_sent_at_once(monkeypatch):
+    """Celery makes its pool of producers with a limit of 10, and then sets ours: while another
+    thread has a producer, that is an error of the program's."""
+    from celery import Celery
+    from kombu import Producer, pools
+
+    from s3tasks.celery import app
+
+    app.amqp._producer_pool = app._pool = None
+    pools.reset()
+    pools.set_limit(10)
+    made = threading.Lock()
+    another_has_one, limit_is_set = threading.Event(), threading.Event()
+    pool, publish = Celery.pool, Producer.publish
+
+    def set_limit_late(self):
+        if made.acquire(blocking=False):
+            another_has_one.wait(1)
+        return pool.fget(self)
+
+    def publish_late(self, *args, **kwargs):
+        another_has_one.set()
+        limit_is_set.wait(1)
+        return publish(self, *args, **kwargs)
+
+    monkeypatch.setattr(Celery, "pool", property(set_limit_late))
+    monkeypatch.setattr(Producer, "publish", publish_late)
+    sent = at_once(lambda n: tasks.make_image_safe.delay(str(uuid.UUID(int=n))), [1, 2])
+    assert all(sent)

@@ -1,11 +1,14 @@
 """A task that is a hint: losing one message, or all, loses nothing but time."""
 
+from threading import Lock
 from typing import Any
 
 from celery.contrib.django.task import DjangoTask
 from celery.result import AsyncResult
 
 from uploads.redis import RedisUnavailable, redis_answering
+
+_making_the_pool = Lock()
 
 
 class Hint(DjangoTask):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -17,6 +20,8 @@ class Hint(DjangoTask):  # type: ignore[type-arg]  # not subscriptable at run ti
         """Celery's `apply_async`; None where Redis did not answer."""
         try:
             with redis_answering():
+                with _making_the_pool:  # in two steps, between which nobody may take from it
+                    _ = self.app.amqp.producer_pool
                 return super().apply_async(*args, **kwargs)
         except RedisUnavailable:
             return None
