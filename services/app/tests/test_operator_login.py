@@ -19,7 +19,7 @@ LOGIN = "/admin/login/"
 @pytest.fixture(autouse=True)
 def minute(one_minute):
     """One in which nobody has tried anything yet."""
-    redis.client().flushdb()
+    rate.client().flushdb()
     rate._counted.clear()
     return one_minute
 
