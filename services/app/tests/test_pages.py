@@ -186,7 +186,7 @@ class TestImages:
         assert (thumbnail[:4], thumbnail[8:12]) == (b"RIFF", b"WEBP")
         assert 'alt="The beach"' in html
         assert f"http://testserver/i/{upload.token}" in html
-        assert "14 minutes 59 seconds left" in html
+        assert re.search(r"14 minutes 5\d seconds left", html)
 
     def test_several_images_come_at_once(self, disk, client):
         post(client, "/", *[("image", f"{n}.png", picture()) for n in range(3)])
