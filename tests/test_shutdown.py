@@ -24,7 +24,7 @@ services:
 # As soon as the worker has an image in hand, the pool's processes stand still: those that have
 # their parent's command line.
 HANG = """
-import os, pathlib, signal, time
+import contextlib, os, pathlib, signal, time
 line = lambda pid: pathlib.Path("/proc", pid, "cmdline").read_bytes()
 pool = []
 for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -37,7 +37,8 @@ pathlib.Path("/tmp/waiting").touch()
 while not in_hand() - left:
     time.sleep(0.002)
 for pid in pool:
-    os.kill(pid, signal.SIGSTOP)
+    with contextlib.suppress(ProcessLookupError):  # it was about to become the decoder
+        os.kill(pid, signal.SIGSTOP)
 """
 WAITING = "until [ -e /tmp/waiting ]; do sleep 0.1; done; rm /tmp/waiting"
 
