@@ -14,7 +14,7 @@ from decouple import RepositoryEnv
 
 from local import run
 from machine import INFO, Machine, prod
-from ops import budget, doctor, envfile, heroku, production
+from ops import budget, doctor, engine, envfile, heroku, ports, production
 from ops import prod as prod_verb
 from test_env import compose
 
@@ -246,8 +246,9 @@ def test_whatever_env_holds_no_verb_ends_with_a_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dice = random.Random(27)
-    monkeypatch.setattr(doctor, "output", lambda *_, **__: (1, ""))
-    monkeypatch.setattr(doctor, "is_free", lambda _: True)
+    for module in (engine, ports):
+        monkeypatch.setattr(module, "output", lambda *_, **__: (1, ""))
+    monkeypatch.setattr(ports, "is_free", lambda _: True)
     refused = 0
     for data in odd_files(dice, CASES):
         for name in (".env", ".env.production"):
