@@ -89,9 +89,13 @@ def stranger(stack):
     return Visitor(stack.page)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Chromium, without what it would do on the network by itself."""
+    """Chromium, without what it would do on the network by itself.
+
+    Not for longer: while Playwright has its event loop, Django refuses its database to whatever
+    other tests run in the process.
+    """
     path = chromium_path()
     if not path:
         pytest.skip("no browser: chromium is not installed")
