@@ -19,7 +19,9 @@ SHARING = {"test_api", "test_attack_pages", "test_browser", "test_neighbours", "
 
 def pytest_report_header():
     """What is said before the first test."""
-    return "stack: containers are built, used and broken: about 12 minutes on two cores"
+    return (
+        "stack: containers are built, used and broken: all of it in about 25 minutes on two cores"
+    )
 
 
 def pytest_xdist_auto_num_workers():
