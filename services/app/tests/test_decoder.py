@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -9,13 +10,14 @@ import tempfile
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from samples import picture
 from uploads import images
 from uploads.errors import DecoderBroken, DecoderStopped, ImageRejected
-from uploads.images import memory
+from uploads.images import decoder, memory
 from uploads.images import safe as asking
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux's limits and /proc")
@@ -460,3 +462,33 @@ assert "vips" not in pathlib.Path("/proc/self/maps").read_text()
         env={**os.environ, "PYTHONPATH": str(Path(images.__file__).parents[2])},
         check=True,
     )
+
+
+def test_what_a_picture_says_just_before_it_ends_is_heard(monkeypatch):
+    reader, writer = os.pipe()
+    code = "import os; os.write(1, b'the answer')"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=writer, start_new_session=True
+    ) as child:
+        os.close(writer)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        looks = [[]]  # at first nothing is there yet; then it writes and ends at once
+
+        class Poll:
+            def __init__(self):
+                self.real = select.poll()
+
+            def register(self, *arguments):
+                self.real.register(*arguments)
+
+            def unregister(self, file):
+                self.real.unregister(file)
+
+            def poll(self, timeout):
+                return looks.pop() if looks else self.real.poll(timeout)
+
+        late = SimpleNamespace(poll=Poll, POLLIN=select.POLLIN, POLLHUP=select.POLLHUP)
+        monkeypatch.setattr(decoder, "select", late)
+        said = decoder.watch(child.pid, reader, {"seconds": 5, "memory_bytes": 2**40})
+    os.close(reader)
+    assert said == (b"the answer", False)

@@ -119,6 +119,14 @@ def watch(child: int, reader: int, request: dict[str, Any]) -> tuple[bytes, bool
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
+    # What it said between the last look at the pipe and its end.
+    rest = select.poll()
+    rest.register(reader, select.POLLIN)
+    while len(said) < ANSWER_BYTES and rest.poll(0):
+        received = os.read(reader, ANSWER_BYTES)
+        if not received:
+            break
+        said = (said + received)[:ANSWER_BYTES]
     return said, too_much
 
 
