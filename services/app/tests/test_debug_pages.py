@@ -9,6 +9,7 @@ from django.views.debug import technical_500_response
 from gateway import send
 from pages import views
 from s3tasks.web.debug_pages import without_secrets
+from uploads import redis
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +23,10 @@ PASSWORDS = ["pa55word-db", "pa55word&<@#$redis"]
 
 
 @pytest.fixture(autouse=True)
-def development(settings):
+def development(settings, monkeypatch):
+    # Nobody answers at that address, which the next tests must not remember.
+    monkeypatch.setattr(redis.breaker, "open_until", 0.0)
+    redis.client.cache_clear()
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = ["localhost"]
     for name, value in SECRETS.items():
@@ -30,6 +34,8 @@ def development(settings):
     settings.DATABASE_URL = f"postgres://u:{PASSWORDS[0]}@db/s3tasks"
     settings.REDIS_URL = "redis://:pa55word%26%3C%40%23%24redis@redis/0"
     settings.CELERY_BROKER_URL = settings.REDIS_URL
+    yield
+    redis.client.cache_clear()
 
 
 def gives_nothing_away(text):
