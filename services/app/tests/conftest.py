@@ -156,6 +156,19 @@ def stranger() -> uuid.UUID:
 
 
 @pytest.fixture
+def redis(monkeypatch):
+    """The broker, with nothing in it."""
+    from uploads import redis
+
+    monkeypatch.setattr(redis.breaker, "open_until", 0.0)
+    redis.client.cache_clear()
+    client = redis.client()
+    client.flushdb()
+    yield client
+    client.flushdb()
+
+
+@pytest.fixture
 def one_minute(settings, monkeypatch):
     """A minute that does not end, in which Redis counts, however busy the machine is."""
     import redis

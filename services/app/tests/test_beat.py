@@ -13,7 +13,6 @@ import pytest
 
 from s3tasks import celery as celery_module
 from s3tasks.celery import WAITING_MAX, Beat, app
-from uploads import redis as redis_of_ours
 
 APP = Path(__file__).resolve().parents[1]
 
@@ -34,17 +33,6 @@ def hands(monkeypatch):
     monkeypatch.setattr(celery_module, "time", moved)
     monkeypatch.setattr(celery_module.heartbeat, "touch_or_exit", lambda name: None)
     return moved
-
-
-@pytest.fixture
-def redis(monkeypatch):
-    """The broker, with nothing in it."""
-    monkeypatch.setattr(redis_of_ours.breaker, "open_until", 0.0)
-    redis_of_ours.client.cache_clear()
-    client = redis_of_ours.client()
-    client.flushdb()
-    yield client
-    client.flushdb()
 
 
 @pytest.fixture

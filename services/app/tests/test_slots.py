@@ -13,7 +13,6 @@ import pytest
 from django.db import connection
 
 from samples import picture
-from uploads import redis as redis_of_ours
 from uploads import tasks
 from uploads.models import Kind, PurgeKey, State, Upload
 from uploads.sweeps import clocks
@@ -21,17 +20,6 @@ from uploads.sweeps import clocks
 pytestmark = pytest.mark.django_db(transaction=True)
 
 APP = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def redis(monkeypatch):
-    """The broker, with nothing in it."""
-    monkeypatch.setattr(redis_of_ours.breaker, "open_until", 0.0)
-    redis_of_ours.client.cache_clear()
-    client = redis_of_ours.client()
-    client.flushdb()
-    yield client
-    client.flushdb()
 
 
 @pytest.fixture(params=[1, 2])
