@@ -271,6 +271,7 @@ def test_a_run_of_the_tests_knows_nothing_of_the_shells(machine: Machine) -> Non
     # A test that asks storage, with all that is left.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["services/app/tests/test_links.py", "-k", "byte_for_byte"]
-    environment = {**os.environ, **{name: exported[name] for name in left}}
+    environment = {name: value for name, value in os.environ.items() if name not in early}
+    environment |= {name: exported[name] for name in left}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
