@@ -1,24 +1,20 @@
-"""The tables: uploads, refusals, keys to purge, sweeps, and the installation itself."""
+"""The table of uploads: what one is, how far it has come, and its reads."""
 
 import secrets
 import uuid
-from datetime import datetime
 from functools import reduce
 from operator import or_
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.expressions import Combinable
 from django.db.models.functions import Cast, Extract, Now
 from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from uploads.keys import INCOMING, PREFIXES, SERVED, THUMBS, key_under
-
-# A moment: an expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
-Moment = datetime | Combinable
+from uploads.models.moment import Moment
 
 
 class Kind(models.TextChoices):
@@ -221,121 +217,3 @@ class Upload(models.Model):
     def thumbnail_key(self) -> str:
         """An image's small picture."""
         return key_under(THUMBS, self.id)
-
-
-class Refusal(models.Model):
-    """What `complete` said of an upload that it discarded, for whoever did not hear it."""
-
-    id = models.UUIDField(primary_key=True, help_text="The upload's.")
-    owner = models.UUIDField()
-    sentence = models.TextField()
-    until = models.DateTimeField(help_text="As long as the upload would have lived.")
-
-    def __str__(self) -> str:
-        return self.sentence
-
-
-class PurgeKeyQuerySet(models.QuerySet["PurgeKey"]):
-    """Reads, named."""
-
-    def due(self, now: Moment | None = None) -> "PurgeKeyQuerySet":
-        """Keys to delete from storage now."""
-        return self.filter(not_before__lte=now or Now())
-
-
-class PurgeKey(models.Model):
-    """One key to delete from storage; forgotten once storage says that it is gone."""
-
-    key = models.CharField(gettext_lazy("key"), max_length=200, primary_key=True)
-    size_bytes = models.BigIntegerField(
-        gettext_lazy("bytes"),
-        default=0,
-        help_text="What its deletion gives back to the total quota.",
-    )
-    multipart_id = models.CharField(
-        max_length=1000,
-        blank=True,
-        default="",
-        db_default="",
-        help_text="Parts under the key that are aborted first.",
-    )
-    not_before = models.DateTimeField(gettext_lazy("not before"), db_default=Now())
-    attempts = models.PositiveIntegerField(gettext_lazy("attempts"), default=0)
-    until = models.DateTimeField(
-        null=True,
-        blank=True,
-        help_text="A ticket may write it until then: it is deleted again, its bytes stay counted.",
-    )
-    sender = models.CharField(
-        max_length=32,
-        blank=True,
-        default="",
-        db_default="",
-        help_text="In whose share its bytes count, of an upload that went.",
-    )
-    unsent = models.BooleanField(
-        default=False, db_default=False, help_text="Of an upload that was announced and never sent."
-    )
-
-    objects = PurgeKeyQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = gettext_lazy("purge key")
-        verbose_name_plural = gettext_lazy("purge keys")
-        indexes = [
-            models.Index(fields=["not_before"], name="purgekey_not_before"),
-            models.Index(fields=["sender"], name="purgekey_sender", condition=~Q(sender="")),
-            models.Index(fields=["key"], name="purgekey_unsent", condition=Q(unsent=True)),
-        ]
-
-    def __str__(self) -> str:
-        return self.key
-
-
-class Sweep(models.Model):
-    """What each sweep says of its last runs: the place to look when something is left over."""
-
-    name = models.CharField(gettext_lazy("name"), max_length=20, primary_key=True)
-    last_ok = models.DateTimeField(gettext_lazy("last did well"), null=True)
-    last_error_at = models.DateTimeField(gettext_lazy("last stopped"), null=True)
-    last_error = models.TextField(gettext_lazy("what stopped it"), blank=True)
-    backlog = models.BigIntegerField(
-        gettext_lazy("backlog"), default=0, help_text="What the last run left for the next."
-    )
-    told_until = models.DateTimeField(
-        null=True, help_text="A worker was told of it, and until then is not told again."
-    )
-    progress = models.TextField(
-        blank=True,
-        default="",
-        db_default="",
-        help_text="How far it has come, where it took a rest.",
-    )
-
-    class Meta:
-        verbose_name = gettext_lazy("sweep")
-        verbose_name_plural = gettext_lazy("sweeps")
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Installation(models.Model):
-    """One row: who this database is to its bucket, and how many bytes are claimed of the total."""
-
-    ROW = 1
-
-    id = models.PositiveSmallIntegerField(primary_key=True, default=ROW)
-    marker = models.UUIDField(null=True, help_text="What the bucket's marker must say.")
-    used_bytes = models.BigIntegerField(default=0)
-    removal_agreed = models.BooleanField(
-        default=False,
-        db_default=False,
-        help_text="Its operator agreed that reconcile removes more than a fifth.",
-    )
-
-    class Meta:
-        constraints = [models.CheckConstraint(name="installation_one_row", condition=Q(id=1))]
-
-    def __str__(self) -> str:
-        return str(self.marker)

@@ -1,0 +1,25 @@
+"""The table of one row: the installation itself."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class Installation(models.Model):
+    """One row: who this database is to its bucket, and how many bytes are claimed of the total."""
+
+    ROW = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=ROW)
+    marker = models.UUIDField(null=True, help_text="What the bucket's marker must say.")
+    used_bytes = models.BigIntegerField(default=0)
+    removal_agreed = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Its operator agreed that reconcile removes more than a fifth.",
+    )
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="installation_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return str(self.marker)

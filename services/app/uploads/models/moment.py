@@ -1,0 +1,8 @@
+"""What every read that asks for the time takes."""
+
+from datetime import datetime
+
+from django.db.models.expressions import Combinable
+
+# An expression that Postgres evaluates (its clock is the clock), or a test's fixed time.
+Moment = datetime | Combinable
