@@ -100,6 +100,15 @@ class Person:
         """A button by what it says."""
         return self.page.get_by_role("button", name=name)
 
+    def refresh(self, link: str = "Refresh") -> None:
+        """Where scripts are off: follow the link until no image is being checked."""
+        while True:
+            self.page.wait_for_load_state()
+            if not self.page.get_by_role("link", name=link).count():
+                return
+            with self.page.expect_navigation():
+                self.page.get_by_role("link", name=link).first.click()
+
     @property
     def cards(self) -> Locator:
         """What is here."""

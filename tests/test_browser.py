@@ -286,9 +286,7 @@ class TestWithoutScripts:
         person.button("Upload").click()
 
     def pictures(self, person):
-        """Refresh until nothing is being checked."""
-        while person.page.get_by_role("link", name="Refresh").count():
-            person.page.get_by_role("link", name="Refresh").first.click()
+        person.refresh()
         return person.find("#uploads .picture img")
 
     def test_three_images_appear_with_a_link_for_a_friend(self, person, friend):
@@ -365,8 +363,7 @@ class TestPortuguese:
         person.choose(jpeg("praia.jpg"))
         person.button("Enviar").click()
         expect(person.find("#messages")).to_have_text(re.compile("1 imagem foi recebida."))
-        while person.page.get_by_role("link", name="Atualizar").count():
-            person.page.get_by_role("link", name="Atualizar").first.click()
+        person.refresh("Atualizar")
         friend.page.goto(person.find("#uploads code").inner_text())
         assert friend.find("img").evaluate("i => i.naturalWidth") == 640
         person.button("Apagar praia.jpg").click()

@@ -254,12 +254,15 @@ def test_fifty_sigterms_lose_nothing(dyno):
     assert len(taken) == SIGTERMS
     assert [each for each in taken if each.code == KILLED or each.seconds >= STOP_SECONDS] == []
     assert load.failed == {}
-    wait_for(lambda: not dyno.count("upload", "state = 'checking'"), 60, "no task is lost")
+    # A machine with much else to do has hundreds of images to make up for by now.
+    start = time.monotonic()
+    wait_for(lambda: not dyno.count("upload", "state = 'checking'"), 300, "no task is lost")
+    print(f"all images were made safe {time.monotonic() - start:.1f} s later")
     with ThreadPoolExecutor(8) as pool:
         assert [lost for lost in pool.map(lost_of, load.sent) if lost] == []
     # What was announced or sent and then begun anew by a client who got no answer.
     dyno.sql("UPDATE uploads_upload SET deadline = now() WHERE state = 'pending'")
-    dyno.is_settled(60)
+    dyno.is_settled(180)
     for command in (["llen", "images"], ["llen", "sweeps"], ["hlen", "unacked"]):
         wait_for(lambda c=command: dyno.redis(*c).strip() == "0", 20, f"{command} is 0")
 

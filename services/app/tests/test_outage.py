@@ -3,7 +3,7 @@
 import socket
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import psycopg2
@@ -249,9 +249,10 @@ def postgres_by_tcp():
     listener = socket.create_server(("127.0.0.1", 0))
 
     def pump(source, target):
-        while data := source.recv(65536):
-            target.sendall(data)
-        target.close()
+        with source, target, suppress(OSError):  # whichever end closes first
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
 
     def serve():
         while True:
