@@ -23,7 +23,7 @@ from s3tasks.web.plain_text import line, line_of
 from s3tasks.web.request_body import CHUNK_BYTES, UNKNOWN_LENGTH, Body, body_of
 from uploads.arrivals.ticket import awaits_bytes
 from uploads.errors import UploadError
-from uploads.storage import LocalDisk, storage
+from uploads.storage import LocalDisk, disk_addresses, storage
 
 FORM_BYTES = 64 * 1024  # what a form may weigh beside its file
 NO_TICKET = "This ticket has run out, or it was never given."
@@ -50,13 +50,13 @@ class LocalStorage(View):
     def get(self, request: HttpRequest, signed: str) -> HttpResponseBase:
         """The file, or the one range of it that is asked for; also for HEAD. 404 where the address
         has run out."""
-        found = local_disk().open_signed(signed)
-        if found is None:
+        disk, link = local_disk(), disk_addresses.open_link(signed)
+        file = disk.open(link[0]) if link else None
+        if link is None or file is None:
             raise Http404
-        file, headers = found
         size = file.seek(0, 2)
         first, last = asked_range(request.headers, size)
-        headers = {**headers, **HARMLESS, "Accept-Ranges": "bytes"}
+        headers = {**link[1], **HARMLESS, "Accept-Ranges": "bytes"}
         if first > last and size:
             file.close()
             headers = {**HARMLESS, "Content-Range": f"bytes */{size}"}
@@ -78,12 +78,12 @@ class LocalStorage(View):
 
     def post(self, request: HttpRequest, signed: str) -> HttpResponse:
         """Store what a ticket is for, and exactly that: 204, as S3 answers."""
-        ticket = local_disk().open_ticket(signed)
+        disk, ticket = local_disk(), disk_addresses.open_ticket(signed)
         if ticket is None or not awaits_bytes(ticket[0]):
             return line(403, NO_TICKET)
         key, size_bytes = ticket
         body = body_of(request)
-        arrival = Arrival(local_disk(), key, size_bytes, body)
+        arrival = Arrival(disk, key, size_bytes, body)
         if body.length is not None and body.length > size_bytes + FORM_BYTES:
             body.drain()
             return line(400, f"More than {size_bytes} bytes were sent.")

@@ -11,7 +11,7 @@ from moto.s3.responses import S3Response
 from uploads.bucket import rules as bucket_rules
 from uploads.errors import StorageUnavailable
 from uploads.storage import S3, s3_admin
-from uploads.storage.s3 import shared_session
+from uploads.storage.s3_client import shared_session
 
 pytestmark = pytest.mark.django_db
 UNKNOWN = [(501, "NotImplemented"), (405, "MethodNotAllowed")]

@@ -22,7 +22,7 @@ def test_a_file_comes_back_byte_for_byte_under_its_own_name(store, receive, name
     answer = fetch(follow.follow_link(token=upload.token, kind=Kind.FILE))
     assert answer.status_code == 200
     assert answer.body == b"\x00\xff report"
-    from uploads.storage.protocol import attachment
+    from uploads.storage.headers import attachment
 
     assert answer.headers["Content-Disposition"] == attachment(name)
     assert answer.headers["Content-Type"] == "application/octet-stream"
@@ -117,7 +117,7 @@ class TestLocalAddresses:
         assert Client().get(url[:-3] + "xyz").status_code == 404
 
     def test_one_that_has_run_out_is_unknown(self, disk, receive, monkeypatch):
-        from uploads.storage import disk as local
+        from uploads.storage import disk_addresses as local
 
         url = follow.follow_link(token=receive("file", b"x").token, kind=Kind.FILE)
         now = local.time.time()

@@ -17,7 +17,7 @@ from uploads import limits
 from uploads.errors import InvalidUpload
 from uploads.links import follow
 from uploads.models import Kind, Upload
-from uploads.storage.protocol import attachment
+from uploads.storage.headers import attachment
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from samples import keys
 from uploads import discard
 from uploads.errors import StorageUnavailable
 from uploads.models import PurgeKey, Sweep, Upload
-from uploads.storage import s3 as s3_module
+from uploads.storage import s3_deletion
 from uploads.sweeps import clocks, expire, purge, reconcile
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +106,7 @@ class TestListed:
                 yield [*page, *(type(page[0])(key, 1, page[0].modified_at) for _ in page[:1])]
 
         monkeypatch.setattr(s3, "pages", with_it)
-        monkeypatch.setattr(s3, "_delete_odd", lambda key: "AccessDenied on DeleteObject")
+        monkeypatch.setattr(s3_deletion, "delete_odd", lambda *_: "AccessDenied on DeleteObject")
         done = reconcile.reconcile(now=after_the_grace())
         assert done.vanished == 1
         purge.purge()
@@ -124,11 +124,11 @@ class TestListed:
 
     @pytest.mark.parametrize("character", ["\x00", "\x1f", "\ufffe", "\uffff", "\ud800"])
     def test_what_xml_cannot_carry_is_known(self, character):
-        assert s3_module.NOT_XML.search(f"files/{character}")
+        assert s3_deletion.NOT_XML.search(f"files/{character}")
 
     @pytest.mark.parametrize("character", "\t\n\r \x7fé\ud7ff\ue000\ufffd😀")
     def test_what_xml_can_carry_is_known(self, character):
-        assert not s3_module.NOT_XML.search(f"files/{character}")
+        assert not s3_deletion.NOT_XML.search(f"files/{character}")
 
 
 class TestOnTheDisk:

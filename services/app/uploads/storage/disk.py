@@ -4,18 +4,16 @@ import errno
 import os
 import shutil
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
-
-from django.core import signing
-from django.urls import reverse
+from typing import IO
 
 from uploads.errors import StorageUnavailable
+from uploads.storage import disk_addresses
+from uploads.storage.headers import response_headers
 from uploads.storage.protocol import (
     ANY_PARTS,
     DELETE_MAX,
@@ -24,11 +22,8 @@ from uploads.storage.protocol import (
     Parts,
     StoredObject,
     Ticket,
-    response_headers,
 )
 
-LINK_SALT = "uploads.storage.LocalDisk"
-TICKET_SALT = "uploads.storage.LocalDisk.ticket"
 PARTS_FOLDER = "parts"  # the local folder of files that are not whole yet
 
 
@@ -54,7 +49,6 @@ class LocalDisk:
         return self.root / key
 
     def prepare(self) -> None:
-        """See Storage."""
         with answering():
             self.root.mkdir(parents=True, exist_ok=True)
 
@@ -78,24 +72,13 @@ class LocalDisk:
                     raise
 
     def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
-        """See Storage. The fields are S3's, so that a client sends both alike; only the address,
-        which is signed, counts."""
-        signed = signing.dumps(
-            {"key": key, "size": size_bytes, "until": int(time.time()) + seconds},
-            salt=TICKET_SALT,
-            compress=True,
-        )
-        url = reverse("local-storage", args=[signed])
+        """The fields are S3's, so that a client sends both alike; only the address, which is
+        signed, counts."""
+        url = disk_addresses.sign_ticket(key, size_bytes=size_bytes, seconds=seconds)
         return Ticket("POST", url, {"key": key, "Content-Type": content_type})
 
-    def open_ticket(self, signed: str) -> tuple[str, int] | None:
-        """The key and the exact size that a ticket's address stands for; None where it is forged
-        or has run out."""
-        content = valid_content(signed, TICKET_SALT)
-        return None if content is None else (content["key"], content["size"])
-
     def begin_parts(self, key: str, *, content_type: str) -> str:
-        """See Storage. One file, to which the parts are appended."""
+        """One file, to which the parts are appended."""
         folder = self.root / PARTS_FOLDER
         with self._answering():
             folder.mkdir(exist_ok=True)
@@ -104,14 +87,12 @@ class LocalDisk:
                 return Path(file.name).name
 
     def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
-        """See Storage."""
         with self._answering(), self._parts(multipart_id).open("r+b") as file:
             file.seek(0, os.SEEK_END)
             file.write(content)
         return ""
 
     def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
-        """See Storage."""
         path = self.path(key)
         with self._answering():
             path.parent.mkdir(exist_ok=True)
@@ -120,7 +101,6 @@ class LocalDisk:
             os.replace(self._parts(multipart_id), path)
 
     def abort_parts(self, key: str, multipart_id: str) -> None:
-        """See Storage."""
         with self._answering():
             begun = [self._parts(multipart_id)]
             if multipart_id == ANY_PARTS:
@@ -129,7 +109,6 @@ class LocalDisk:
                 remove(path, under=self.root)
 
     def list_parts(self) -> Iterator[list[Parts]]:
-        """See Storage."""
         folder = self.root / PARTS_FOLDER
         page = []
         with self._answering():
@@ -144,7 +123,6 @@ class LocalDisk:
         return self.path(f"{PARTS_FOLDER}/{multipart_id}")
 
     def head(self, key: str) -> StoredObject | None:
-        """See Storage."""
         with self._answering():
             try:
                 return stored_file(key, self.path(key))
@@ -152,8 +130,8 @@ class LocalDisk:
                 return None
 
     def copy(self, source: str, target: str, *, etag: str, content_type: str) -> bool:
-        """See Storage. A second name of the same file: what is stored under the first one later
-        takes its place and changes nothing of it."""
+        """A second name of the same file: what is stored under the first one later takes its place
+        and changes nothing of it."""
         path = self.path(target)
         link = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
         with self._answering():
@@ -171,11 +149,9 @@ class LocalDisk:
         return True
 
     def exists_quickly(self, key: str) -> bool:
-        """See Storage."""
         return self.head(key) is not None
 
     def read(self, key: str, count: int | None = None) -> bytes | None:
-        """See Storage."""
         with self._answering():
             try:
                 with self.path(key).open("rb") as file:
@@ -184,7 +160,6 @@ class LocalDisk:
                 return None
 
     def fetch(self, key: str, target: Path) -> bool:
-        """See Storage."""
         with self._answering():
             try:
                 shutil.copyfile(self.path(key), target)
@@ -193,7 +168,6 @@ class LocalDisk:
             return True
 
     def delete(self, keys: list[str]) -> dict[str, str]:
-        """See Storage."""
         self.check_bucket()
         errors = {}
         for key in keys:
@@ -204,7 +178,7 @@ class LocalDisk:
         return errors
 
     def pages(self, prefix: str, after: str = "") -> Iterator[list[StoredObject]]:
-        """See Storage. Whatever lies there is an object: a folder and a link, too."""
+        """Whatever lies there is an object: a folder and a link, too."""
         folder = self.root / prefix
         with self._answering():
             names = os.listdir(folder) if folder.is_dir() else []
@@ -219,13 +193,13 @@ class LocalDisk:
             yield page
 
     def check_bucket(self) -> None:
-        """See Storage. The folder is made once, when it is paired with the database: one that has
-        gone since is a disk that is not mounted, and must not look like an empty one."""
+        """The folder is made once, when it is paired with the database: one that has gone since is
+        a disk that is not mounted, and must not look like an empty one."""
         if not self.root.is_dir():
             raise StorageUnavailable(NO_ANSWER, cause=f"there is no folder {self.root}")
 
     def seconds_ahead(self) -> float:
-        """See Storage. It is this machine's."""
+        """It is this machine's."""
         return 0.0
 
     def url(
@@ -237,27 +211,14 @@ class LocalDisk:
         content_type: str,
         download_as: str | None,
     ) -> str:
-        """See Storage. One signature serves GET and HEAD."""
-        signed = signing.dumps(
-            {
-                "key": key,
-                "until": int(time.time()) + seconds,
-                "headers": response_headers(seconds, content_type, download_as),
-            },
-            salt=LINK_SALT,
-            compress=True,
-        )
-        return reverse("local-storage", args=[signed])
+        headers = response_headers(seconds, content_type, download_as)
+        return disk_addresses.sign_link(key, headers, seconds=seconds)
 
-    def open_signed(self, signed: str) -> tuple[IO[bytes], dict[str, str]] | None:
-        """The file and the headers that an address of `url` stands for; None where the signature
-        is forged or has run out, or the file has gone."""
-        content = valid_content(signed, LINK_SALT)
-        if content is None:
-            return None
+    def open(self, key: str) -> IO[bytes] | None:
+        """The key's file, for whoever sends it; None where it has gone."""
         with self._answering():
             try:
-                return self.path(content["key"]).open("rb"), content["headers"]
+                return self.path(key).open("rb")
             except FileNotFoundError:
                 return None
 
@@ -266,15 +227,6 @@ class LocalDisk:
         self.check_bucket()
         with answering():
             yield
-
-
-def valid_content(signed: str, salt: str) -> dict[str, Any] | None:
-    """What was signed; None where the signature is forged or has run out."""
-    try:
-        content: dict[str, Any] = signing.loads(signed, salt=salt)
-    except signing.BadSignature:
-        return None
-    return None if content["until"] <= time.time() else content
 
 
 def stored_file(key: str, path: Path) -> StoredObject:

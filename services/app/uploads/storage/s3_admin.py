@@ -12,7 +12,8 @@ from urllib3.filepost import encode_multipart_formdata
 
 from uploads.errors import StorageUnavailable
 from uploads.storage.protocol import NO_ANSWER, Ticket
-from uploads.storage.s3 import S3, answering
+from uploads.storage.s3 import S3
+from uploads.storage.s3_errors import answering
 
 UNKNOWN = {"NotImplemented", "MethodNotAllowed"}
 
