@@ -8,13 +8,12 @@ import pytest
 from playwright.sync_api import sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
-from browser import Person, chromium_path
 from ops import shell
-from stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
+from tests.support.browser import Person, chromium_path
+from tests.support.stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
-FOLDER = Path(__file__).parent
-BREAKING = {"test_bootstrap", "test_faults", "test_health", "test_shutdown"}
-SHARING = {"test_api", "test_attack_pages", "test_browser", "test_neighbours", "test_stack"}
+# The folders whose tests share a stack; in all others a file is by itself.
+SHARING = {"promises": "stack", "browser": "stack", "faults": "broken stack"}
 
 
 def pytest_report_header():
@@ -44,11 +43,9 @@ class ByScenario(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = Path(nodeid.partition("::")[0])
-        if path.parts[0] != FOLDER.name:
+        if path.parts[0] != "tests":
             return nodeid
-        if path.stem in BREAKING:
-            return "broken stack"
-        return "stack" if path.stem in SHARING else path.stem
+        return SHARING.get(path.parts[1], str(path))
 
 
 def pytest_xdist_make_scheduler(config, log):

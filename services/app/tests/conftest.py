@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from decouple import RepositoryEnv
 
-from samples import picture
+from support import ROOT
+from support.samples import picture
 
-ROOT = Path(__file__).resolve().parents[3]
 _running = ExitStack()
 
 
@@ -45,8 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from moto.s3.responses import S3Response
     from moto.server import ThreadedMotoServer
 
-    import s3_server
     from local import servers
+    from support import s3_server
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="s3tasks-test-"))

@@ -1,0 +1,1 @@
+"""The stack from outside, a folder a scenario."""
