@@ -61,7 +61,7 @@ class TestImages:
         link = person.find("#uploads code").inner_text()
         expect(person.cards).to_have_count(0, timeout=3000)
         expect(person.find(".empty")).to_be_visible()
-        expect(person.find("#said")).to_contain_text("The time of photo.jpg is up.")
+        expect(person.find("#said")).to_contain_text("photo.jpg has expired.")
         assert requests.get(link, timeout=5).status_code == 404
         wait_for(lambda: not stack.objects(), 10, "its bytes are gone")
 
@@ -120,7 +120,7 @@ class TestImages:
 
         person.open().page.route("**/api/uploads", meanwhile, times=1)
         person.choose(file)
-        expect(person.rows).to_contain_text("changed, moved or deleted after it was chosen")
+        expect(person.rows).to_contain_text("changed, moved or deleted after you chose it")
         expect(person.button("Try again")).to_have_count(0)
         wait_for(lambda: not stack.count("upload"), 10, "nothing of it stays")
 
@@ -142,7 +142,7 @@ class TestImages:
         stack.compose("stop", "minio")
         try:
             person.drop(jpeg())
-            expect(person.rows).to_contain_text("Storage did not take the file")
+            expect(person.rows).to_contain_text("Storage refused the file")
             person.is_accessible()
         finally:
             stack.up("minio")
@@ -188,7 +188,7 @@ class TestImages:
         sizes = [(2400, 1800), (1600, 1200), (640, 480), (64, 48), (64, 48)]
         person.drop(*[jpeg(f"{n}.jpg", *size) for n, size in enumerate(sizes)])
         expect(person.find("#messages")).to_contain_text(
-            "Of these 5 images only the last 3 stay: 2.jpg, 3.jpg, 4.jpg."
+            "Only the last 3 of these 5 images are kept: 2.jpg, 3.jpg, 4.jpg."
         )
         wait_for(lambda: not stack.count("upload", "state <> 'ready'"), 20, "all are ready")
         person.open()
@@ -291,7 +291,7 @@ class TestWithoutScripts:
 
     def test_three_images_appear_with_a_link_for_a_friend(self, person, friend):
         self.upload(person, *[jpeg(f"{n}.jpg") for n in range(3)])
-        expect(person.find("#messages")).to_have_text(re.compile("3 images were received."))
+        expect(person.find("#messages")).to_have_text(re.compile("3 images were uploaded."))
         pictures = self.pictures(person)
         expect(pictures).to_have_count(3)
         friend.page.goto(person.find("#uploads code").first.inner_text())
@@ -339,7 +339,7 @@ class TestWithoutScripts:
         stack.compose("stop", "minio")
         try:
             self.upload(person, jpeg())
-            expect(person.page.get_by_role("alert")).to_contain_text("Storage does not answer")
+            expect(person.page.get_by_role("alert")).to_contain_text("Storage is not responding")
         finally:
             stack.up("minio")
         self.upload(person, jpeg())
@@ -362,7 +362,7 @@ class TestPortuguese:
         person = somebody(locale="pt-BR", java_script_enabled=False).open()
         person.choose(jpeg("praia.jpg"))
         person.button("Enviar").click()
-        expect(person.find("#messages")).to_have_text(re.compile("1 imagem foi recebida."))
+        expect(person.find("#messages")).to_have_text(re.compile("1 imagem foi enviada."))
         person.refresh("Atualizar")
         friend.page.goto(person.find("#uploads code").inner_text())
         assert friend.find("img").evaluate("i => i.naturalWidth") == 640
@@ -435,7 +435,7 @@ class TestAccessibility:
         else:
             person.open("/files/").choose(text())
             person.button("Upload").click()
-            expect(person.find("#messages")).to_contain_text("report.txt was received.")
+            expect(person.find("#messages")).to_contain_text("report.txt was uploaded.")
         person.is_accessible()
 
     def test_the_pages_about_programs_are(self, stack, person):
@@ -453,7 +453,7 @@ class TestAccessibility:
             person.on_a_slow_line(100 * 1024)
             person.drop(*[text(f"{n}.bin", b"x" * 1024 * 1024) for n in range(4)], text("e", b""))
             expect(person.find(".status").first).to_contain_text("left")
-            expect(person.find(".status").nth(3)).to_have_text("Waiting for the others")
+            expect(person.find(".status").nth(3)).to_have_text("Waiting for the other uploads")
             expect(person.find(".status").nth(4)).to_have_text("The file is empty.")
         else:
             person.choose(text("empty.txt", b""))

@@ -83,7 +83,7 @@ class TestStorageStopped:
             assert "a.txt" in answers_quickly(visitor, "/files/")
         answer = visitor.upload_file("b.txt", b"b")
         assert answer.status_code == 503
-        assert "does not answer" in answer.text
+        assert "is not responding" in answer.text
         assert stack.count("upload") == 2
         stack.up("minio")
         stack.is_settled(60)

@@ -100,7 +100,7 @@ def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(UnreadablePostError)
 def answer_unreadable(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
     """What did not come to its end."""
-    return problem(400, _("The connection was cut. Nothing was stored."))
+    return problem(400, _("The connection was lost. Nothing was stored."))
 
 
 @api.exception_handler(ValidationError)

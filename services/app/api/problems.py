@@ -30,9 +30,9 @@ SENTENCES = {
         " as `Authorization: Bearer …` and no cookie."
     ),
     404: gettext_lazy("There is nothing at this address."),
-    405: gettext_lazy("This address does not take this method."),
-    413: gettext_lazy("The body of the request is too large."),
-    500: gettext_lazy("An error on our side. It has been noted; please try again in a minute."),
+    405: gettext_lazy("This address does not accept this method."),
+    413: gettext_lazy("The request body is too large."),
+    500: gettext_lazy("Something went wrong on our side. The error has been logged."),
 }
 
 
@@ -95,7 +95,7 @@ def refuse_forms(request: HttpRequest) -> HttpResponse | None:
     if body.length == 0 or request.content_type == "application/json":
         return None
     body.drain()
-    return problem(415, _("Send JSON, as application/json."))
+    return problem(415, _("Send the request body as application/json."))
 
 
 def rewritten(

@@ -37,9 +37,9 @@ class WholeBody:
         try:
             data = self.body.read(size)
         except UnreadablePostError as error:
-            raise BytesMissing(_("The connection was cut. Nothing was stored.")) from error
+            raise BytesMissing(_("The connection was lost. Nothing was stored.")) from error
         if not data and self.body.was_cut:
-            raise BytesMissing(_("The connection was cut. Nothing was stored."))
+            raise BytesMissing(_("The connection was lost. Nothing was stored."))
         return data
 
     def call_while_waiting(self, renew: Callable[[], None]) -> None:
@@ -86,7 +86,7 @@ def ttl_of(request: HttpRequest) -> int | None:
     if not ttl:
         return None
     if not ttl.isascii() or not ttl.isdigit() or len(ttl) > 9:
-        sentence = _("Ttl: a number of seconds from 1 to %d.")
+        sentence = _("The Ttl header must be a number of seconds from 1 to %d.")
         raise InvalidUpload(sentence % settings.UPLOAD_TTL_MAX)
     return int(ttl)
 

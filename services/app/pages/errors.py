@@ -14,15 +14,15 @@ from uploads.outage import is_outage, unavailable
 
 TEMPLATE = "pages/message.html"
 TITLES = {
-    400: gettext_lazy("That did not work"),
-    403: gettext_lazy("Not accepted"),
-    404: gettext_lazy("Not here"),
-    405: gettext_lazy("Not this way"),
-    408: gettext_lazy("That did not work"),
-    422: gettext_lazy("That did not work"),
+    400: gettext_lazy("That didn't work"),
+    403: gettext_lazy("Not allowed"),
+    404: gettext_lazy("Not found"),
+    405: gettext_lazy("Not a page"),
+    408: gettext_lazy("That didn't work"),
+    422: gettext_lazy("That didn't work"),
     429: gettext_lazy("Too much at once"),
-    500: gettext_lazy("Something broke"),
-    503: gettext_lazy("Not right now"),
+    500: gettext_lazy("Server error"),
+    503: gettext_lazy("Not available right now"),
 }
 
 
@@ -58,8 +58,8 @@ def tell_when(response: HttpResponse, error: UploadError) -> None:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The form was not ours, or too old, or the browser keeps no cookies."""
     sentence = _(
-        "The form was not sent from this site, or its page was open for too long, or your browser"
-        " does not accept cookies. Nothing was changed. Go back, reload the page and try again."
+        "The form was not sent from this site, its page was open for too long, or your browser"
+        " doesn't accept cookies. Nothing was changed. Go back, reload the page and try again."
     )
     return message_page(request, status=403, sentence=sentence)
 
@@ -71,7 +71,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler403."""
-    return message_page(request, status=403, sentence=_("You may not see this page."))
+    return message_page(
+        request, status=403, sentence=_("You don't have permission to see this page.")
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -81,7 +83,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def method_not_allowed(request: HttpRequest) -> HttpResponse:
     """An address that only takes a form, opened like a page."""
-    sentence = _("This address only takes what a button on one of the pages sends.")
+    sentence = _("This address only accepts the form on the page.")
     return message_page(request, status=405, sentence=sentence)
 
 
@@ -90,7 +92,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     error = sys.exception()
     if error and is_outage(error):  # in a middleware: views' are answered by pages.outage
         return answer(request, unavailable(error))
-    sentence = _("An error on our side. It has been noted; please try again in a minute.")
+    sentence = _("Something went wrong on our side. The error has been logged.")
     context = {"title": TITLES[500], "sentence": sentence}
     response = HttpResponse(render_to_string(TEMPLATE, context), status=500)
     add_never_cache_headers(response)

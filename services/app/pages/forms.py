@@ -81,8 +81,8 @@ class FilesField(forms.Field):
         super().clean(value)
         if len(value) > self.at_once:
             sentence = ngettext(
-                "At most %d file is accepted at once.",
-                "At most %d files are accepted at once.",
+                "You can upload at most %d file at a time.",
+                "You can upload at most %d files at a time.",
                 self.at_once,
             )
             raise ValidationError(sentence % self.at_once)
@@ -140,7 +140,7 @@ class UploadForm(forms.Form):
         self.add_error(None, ValidationError(sentence))
         if received:
             before = format_html_join(", ", "{}", ((name,) for name in names[:received]))
-            self.add_error(None, format_html(_("Received before that: {}."), before))
+            self.add_error(None, format_html(_("Already uploaded: {}."), before))
 
 
 class ImagesForm(UploadForm):
@@ -159,7 +159,7 @@ class ImagesForm(UploadForm):
     def limits_sentence(self) -> str:
         sentence = _(
             "%(types)s. Up to %(size)s and %(megapixels)s megapixels each,"
-            " at most %(count)d at once."
+            " at most %(count)d at a time."
         )
         return sentence % {
             "types": ", ".join(limits.IMAGE_TYPES.values()),
@@ -183,4 +183,4 @@ class FileForm(UploadForm):
     field_order = ["description", "ttl", "file"]
 
     def limits_sentence(self) -> str:
-        return _("Of any type, up to %(size)s.") % {"size": limits.size(settings.MAX_FILE_BYTES)}
+        return _("Any type, up to %(size)s.") % {"size": limits.size(settings.MAX_FILE_BYTES)}

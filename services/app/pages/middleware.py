@@ -119,10 +119,10 @@ def read_form(request: HttpRequest) -> str:
         return _("Your browser sent a form that could not be read.")
     except (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent):
         body.drain()
-        return _("Your browser sent more than this form takes.")
+        return _("Your browser sent more than this form accepts.")
     finally:
         spool.close()
-    return _("The connection was cut before everything had arrived. Nothing was stored.")
+    return _("The connection was lost before everything had arrived. Nothing was stored.")
 
 
 def kind_of(path: str) -> Kind | None:

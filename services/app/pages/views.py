@@ -134,7 +134,7 @@ class Delete(VisitorView):
     def post(self, request: HttpRequest, upload_id: uuid.UUID) -> HttpResponse:
         upload = Upload.objects.filter(id=upload_id, owner=self.owner).first()
         if upload is None:
-            raise UploadNotFound(_("There is no such upload. It may be gone already."))
+            raise UploadNotFound(_("There is no such upload. It may already have been deleted."))
         discard.discard_upload(upload_id=upload.id, owner=self.owner)
         messages.success(request, wording.deleted(upload.filename))
         return redirect(PAGES[Kind(upload.kind)])

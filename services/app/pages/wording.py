@@ -46,15 +46,15 @@ def shown_name(name: str) -> SafeString:
 def received(kind: Kind, names: list[str], *, superseded: list[str]) -> str:
     """What is said of new uploads, and of those that will make room for them."""
     if kind == Kind.FILE:
-        sentence = _('{} was received. <a href="#uploads">Its link is below.</a>')
+        sentence = _('{} was uploaded. <a href="#uploads">Its link is below.</a>')
         return format_html(sentence, shown_name(names[0]))
-    text = ngettext("%d image was received.", "%d images were received.", len(names))
+    text = ngettext("%d image was uploaded.", "%d images were uploaded.", len(names))
     text = text % len(names)
     if not superseded:
         return text
     room = ngettext(
-        "Only the newest one stays: {} makes room for it.",
-        "Only the newest %d stay: {} will make room.",
+        "Only the newest one is kept: {} makes room for it.",
+        "Only the newest %d are kept: {} will make room.",
         settings.IMAGES_KEPT,
     )
     if settings.IMAGES_KEPT > 1:

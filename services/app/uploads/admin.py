@@ -28,7 +28,7 @@ class UploadAdmin(ReadOnly):
     list_display = ["filename", "kind", "state", "size_bytes", "created_at", "expires_at"]
     list_filter = ["kind", "state"]
     search_fields = ["token", "filename", "name"]
-    search_help_text = gettext_lazy("A link as it was shared, or a part of a name.")
+    search_help_text = gettext_lazy("Search for a shared link, or for part of a name.")
     ordering = ["-created_at"]
     view_on_site = False  # the link is the visitor's
 

@@ -115,9 +115,9 @@ def check_size(kind: str, size_bytes: int) -> None:
 def too_large(kind: str) -> str:
     """What is said of an upload beyond the limit."""
     if kind == "image":
-        sentence = _("The image is too large: at most %(size)s are accepted.")
+        sentence = _("The image is too large. The limit is %(size)s.")
     else:
-        sentence = _("The file is too large: at most %(size)s are accepted.")
+        sentence = _("The file is too large. The limit is %(size)s.")
     return sentence % {"size": size(max_bytes(kind))}
 
 
@@ -140,8 +140,8 @@ def check_filename(filename: str) -> str:
     if size_bytes > FILENAME_MAX:
         raise InvalidUpload(
             _(
-                "The file name has %(count)d bytes; at most %(most)d are accepted. Letters with"
-                " accents take 2 of them, those of other scripts up to 4."
+                "The file name is %(count)d bytes long; at most %(most)d are accepted. A letter"
+                " with an accent takes 2 bytes, a letter of another script up to 4."
             )
             % {"count": size_bytes, "most": FILENAME_MAX}
         )
@@ -149,7 +149,7 @@ def check_filename(filename: str) -> str:
         raise InvalidUpload(_("The file name must not contain a path."))
     if has_unshown_characters(filename):
         raise InvalidUpload(
-            _("The file name contains a line break or another character that can't be seen.")
+            _("The file name contains a line break or another invisible character.")
         )
     return filename
 
@@ -161,13 +161,11 @@ def check_name(name: str) -> str:
         name = unicodedata.normalize("NFC", name)
     if len(name) > NAME_MAX:
         raise InvalidUpload(
-            _("The name has %(count)d characters; at most %(most)d are accepted.")
+            _("The name is %(count)d characters long; at most %(most)d are accepted.")
             % {"count": len(name), "most": NAME_MAX}
         )
     if has_unshown_characters(name):
-        raise InvalidUpload(
-            _("The name contains a line break or another character that can't be seen.")
-        )
+        raise InvalidUpload(_("The name contains a line break or another invisible character."))
     return name
 
 
@@ -196,7 +194,7 @@ def check_ttl(seconds: int | None) -> timedelta:
         return timedelta(seconds=settings.UPLOAD_TTL)
     if not 1 <= seconds <= settings.UPLOAD_TTL_MAX:
         raise InvalidUpload(
-            _("An upload lives from 1 to %(most)d seconds, not %(asked)d.")
+            _("An upload can live for 1 to %(most)d seconds, not %(asked)d.")
             % {"most": settings.UPLOAD_TTL_MAX, "asked": seconds}
         )
     return timedelta(seconds=seconds)

@@ -35,7 +35,7 @@ def unavailable(error: BaseException) -> DatabaseUnavailable:
     """What the visitor is told; the log is told the cause."""
     log.error("the database does not answer: %s", error)
     return DatabaseUnavailable(
-        _("The database does not answer at the moment. Please try again in a minute.")
+        _("The database is not responding at the moment. Please try again in a minute.")
     )
 
 

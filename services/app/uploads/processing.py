@@ -30,7 +30,9 @@ IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
 TURN_AFTER = timedelta(seconds=2)  # when an image that did not get its turn is tried again
 NO_ROOM = gettext_noop("There was no room to store this image. Please try again later.")
-KILLED_THE_WORKER = gettext_noop("It could not be processed: it stopped the worker three times.")
+KILLED_THE_WORKER = gettext_noop(
+    "The image could not be processed: it stopped the worker three times."
+)
 
 
 def make_image_safe(*, upload_id: uuid.UUID) -> State | None:

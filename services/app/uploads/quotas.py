@@ -52,14 +52,13 @@ def check_visitor_quota(owner: uuid.UUID, sender: str = "", now: Moment | None =
     """
     counted = Upload.objects.filter(owner=owner).counted(now)
     sentence = _(
-        "There is room for %d of your uploads at the same time."
-        " Delete some, or wait until they expire."
+        "You can have at most %d uploads at a time. Delete some, or wait until they expire."
     )
     if owner == BOARD:
         counted = counted.filter(sender=sender)
         sentence = _(
-            "There is room for %d uploads from your address at the same time."
-            " Delete some, or wait until they expire."
+            "Your IP address can have at most %d uploads at a time. Delete some, or wait until they"
+            " expire."
         )
     if counted.count() >= settings.MAX_VISITOR_UPLOADS:
         raise QuotaExceeded(sentence % settings.MAX_VISITOR_UPLOADS, retry_after=TRY_AGAIN)
@@ -89,7 +88,7 @@ def check_shares(*, sender: str, size_bytes: int, unsent: bool) -> None:
     if unsent and sender and announced + size_bytes > share(SENDER_UNSENT):
         raise QuotaExceeded(
             _(
-                "Too much has been announced from your address without being sent. Please finish"
+                "Too much has been announced from your IP address without being sent. Please finish"
                 " those uploads first, or wait a few minutes."
             ),
             retry_after=TRY_AGAIN,
@@ -99,8 +98,8 @@ def check_shares(*, sender: str, size_bytes: int, unsent: bool) -> None:
     if sender and held + size_bytes > share(SENDER_HELD):
         raise QuotaExceeded(
             _(
-                "As much is stored from your address as one address may have. Delete some, or wait"
-                " until it expires."
+                "Your IP address has reached its storage limit. Delete some uploads, or wait until"
+                " they expire."
             ),
             retry_after=TRY_AGAIN,
         )

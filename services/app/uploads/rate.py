@@ -37,8 +37,8 @@ def check_rate(address: str, count: int = 1) -> None:
         return
     if used > settings.UPLOAD_RATE:
         sentence = ngettext(
-            "At most %d upload a minute is accepted from one address. Please wait a minute.",
-            "At most %d uploads a minute are accepted from one address. Please wait a minute.",
+            "At most %d upload a minute is accepted from one IP address. Please wait a minute.",
+            "At most %d uploads a minute are accepted from one IP address. Please wait a minute.",
             settings.UPLOAD_RATE,
         )
         raise RateLimited(
@@ -59,7 +59,7 @@ def check_login_rate(address: str) -> None:
             used = max(used, count_in_redis(f"login:{whose}:{minute}", 1))
         if used > most:
             raise RateLimited(
-                _("Too many attempts to log in. Please wait a minute."),
+                _("Too many login attempts. Please wait a minute."),
                 retry_after=WINDOW - int(now % WINDOW),
             )
 

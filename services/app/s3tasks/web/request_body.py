@@ -118,21 +118,22 @@ def refusal_of(verdict: str) -> SlowConnection:
     """What the sender reads of a connection that the server ended."""
     if verdict == CROWDED:
         sentence = _(
-            "As many uploads are coming in as the server takes at a time. Nothing was stored."
-            " Please try again in a few seconds."
+            "The server is already receiving as many uploads as it can. Nothing was stored. Please"
+            " try again in a few seconds."
         )
         return SlowConnection(sentence, status=503, retry_after=10)
     if verdict == SLOWEST:
         sentence = _(
-            "The server ended this connection: others were waiting, and it was the slowest."
+            "The server closed this connection because others were waiting and it was the slowest."
             " Nothing was stored. Please try again in a minute."
         )
         return SlowConnection(sentence, status=503, retry_after=60)
     if verdict == SILENT:
         sentence = _(
-            "The server ended this connection: nothing came for %d seconds. Nothing was stored."
+            "The server closed this connection because nothing had arrived for %d seconds. Nothing"
+            " was stored."
         )
         return SlowConnection(sentence % patient_socket.SILENCE, status=408)
     return SlowConnection(
-        _("The server ended this connection after a day. Nothing was stored."), status=408
+        _("The server closed this connection after a day. Nothing was stored."), status=408
     )

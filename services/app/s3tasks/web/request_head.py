@@ -45,9 +45,7 @@ class Utf8Only:
 def fault_of_encoding(request: HttpRequest) -> str:
     """What is said of a request in another encoding than UTF-8; nothing of others."""
     if request.META.get(UNREAD) or not is_utf8(request.META.get("CONTENT_TYPE", "")):
-        return _(
-            "Only UTF-8 is understood here, and the request says that it is in something else."
-        )
+        return _("Only UTF-8 is accepted, and the request declares another encoding.")
     return ""
 
 
@@ -59,7 +57,6 @@ def fault_of_range(request: HttpRequest) -> str:
     """
     if request.method in {"POST", "PUT", "PATCH"} and "Content-Range" in request.headers:
         return _(
-            "An upload can't be continued: what came would be a piece, and a piece is no file."
-            " Send all of it, without Content-Range (curl: without -C)."
+            "An upload can't be resumed. Send all of it, without Content-Range (curl: without -C)."
         )
     return ""

@@ -138,7 +138,7 @@ class TestRefused:
             ("", b"1", "The file has no name."),
             ("a/b", b"1", "The file name must not contain a path."),
             ("a%0Ab", b"1", "The file name contains a line break"),
-            ("a" * 256, b"1", "The file name has 256 bytes"),
+            ("a" * 256, b"1", "The file name is 256 bytes long"),
             ("a", b"", "The file is empty."),
         ],
     )
@@ -168,7 +168,7 @@ class TestRefused:
         settings.UPLOAD_RATE = 1
         address = f"2001:db8:{uuid.uuid4().hex[:4]}::1"
         is_line(put(curl, "a", b"1", REMOTE_ADDR=address), 201)
-        assert "one address" in is_line(put(curl, "a", b"1", REMOTE_ADDR=address), 429)
+        assert "one IP address" in is_line(put(curl, "a", b"1", REMOTE_ADDR=address), 429)
 
     def test_what_breaks_is_a_line_too(self, store, curl, monkeypatch):
         curl.raise_request_exception = False

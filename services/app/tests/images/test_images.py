@@ -715,7 +715,7 @@ def test_an_image_at_the_pixel_limit_is_taken(make):
 
 
 def test_an_image_one_pixel_over_the_limit_is_refused(make):
-    with pytest.raises(ImageRejected, match="million pixels, all frames"):
+    with pytest.raises(ImageRejected, match="million pixels, counting all frames"):
         make(encode(photo(size=(40, 30)), "PNG"), max_pixels=1199)
 
 
@@ -724,7 +724,7 @@ def test_every_frame_counts_toward_the_pixel_limit(make, image_format):
     content = film(image_format, frames=4, duration=50)
 
     assert make(content, max_pixels=4 * 60 * 40).safe.height == 40
-    with pytest.raises(ImageRejected, match="all frames counted"):
+    with pytest.raises(ImageRejected, match="counting all frames"):
         make(content, max_pixels=4 * 60 * 40 - 1)
 
 
@@ -818,7 +818,7 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path, peak):
 
     result, mib = peak(source)
 
-    assert "million pixels, all frames" in result
+    assert "million pixels, counting all frames" in result
     assert mib < 8
 
 
@@ -826,7 +826,10 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path, peak):
 @pytest.mark.parametrize("image_format", ["AVIF", HEIC])
 def test_an_avif_or_a_heic_that_claims_to_be_huge_is_refused_at_once(tmp_path, peak, image_format):
     source = tmp_path / "incoming"
-    for size, sentence in [(30_000, "million pixels, all frames"), (9_000, "too many pixels for")]:
+    for size, sentence in [
+        (30_000, "million pixels, counting all frames"),
+        (9_000, "too many pixels for"),
+    ]:
         source.write_bytes(claiming(encode(photo(size=(64, 64)), image_format), size, size))
 
         result, mib = peak(source)

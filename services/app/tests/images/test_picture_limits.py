@@ -136,7 +136,7 @@ WIDE = {
 
 @pytest.mark.parametrize("name", WIDE)
 def test_a_picture_with_a_longer_side_is_refused_by_its_header(make, used, name):
-    with pytest.raises(ImageRejected, match="wider or higher than 65,535 pixels"):
+    with pytest.raises(ImageRejected, match="wider or taller than 65,535 pixels"):
         make(WIDE[name])
 
     assert sum(used) < 0.5

@@ -27,23 +27,26 @@ KIB, MIB = 1024, 1024 * 1024
         ([("image", "a.png", b"just text")], "a.png : This is not an image that we accept"),
         ([("image", "a.svg", SVG)], "a.svg : This is not an image that we accept"),
         ([("image", "a.png", PNG[:4])], "a.png : This is not an image that we accept"),
-        ([("image", "x" * 300, PNG)], "The file name has 300 bytes; at most 255"),
+        ([("image", "x" * 300, PNG)], "The file name is 300 bytes long; at most 255"),
         ([("image", "a/../b.png", PNG)], "The file name must not contain a path."),
         ([("image", "/../", PNG)], "The file name must not contain a path."),
         ([("image", "..", PNG)], "The file has no name."),
         ([("image", "a%0Ab.png", PNG)], "The file name contains a line break"),
-        ([("image", "gpj.\u202eexe", PNG)], "a line break or another character that can"),
+        ([("image", "gpj.\u202eexe", PNG)], "a line break or another invisible character"),
         (
             [("name", "x" * 101), ("image", "a.png", PNG)],
-            "The name has 101 characters; at most 100",
+            "The name is 101 characters long; at most 100",
         ),
         ([("name", "a\nb"), ("image", "a.png", PNG)], "The name contains a line break"),
         ([("name", "a\0b"), ("image", "a.png", PNG)], "Null characters are not allowed"),
-        ([("ttl", "0"), ("image", "a.png", PNG)], "lives from 1 to 86400 seconds, not 0"),
-        ([("ttl", "86401"), ("image", "a.png", PNG)], "lives from 1 to 86400 seconds"),
+        ([("ttl", "0"), ("image", "a.png", PNG)], "can live for 1 to 86400 seconds, not 0"),
+        ([("ttl", "86401"), ("image", "a.png", PNG)], "can live for 1 to 86400 seconds"),
         ([("ttl", "soon"), ("image", "a.png", PNG)], "Enter a whole number."),
         ([("image", "a.png", PNG), ("image", "b.png", b"")], "b.png : The file is empty."),
-        ([("image", f"{n}.png", PNG) for n in range(11)], "At most 10 files are accepted at once."),
+        (
+            [("image", f"{n}.png", PNG) for n in range(11)],
+            "You can upload at most 10 files at a time.",
+        ),
     ],
 )
 def test_a_bad_image_is_refused_and_nothing_is_left(disk, client, parts, sentence):
@@ -58,7 +61,10 @@ def test_a_bad_image_is_refused_and_nothing_is_left(disk, client, parts, sentenc
     [
         ([], "Choose a file."),
         ([("file", "a.pdf", b"")], "a.pdf : The file is empty."),
-        ([("file", "a.pdf", b"1"), ("file", "b.pdf", b"2")], "At most 1 file is accepted at once."),
+        (
+            [("file", "a.pdf", b"1"), ("file", "b.pdf", b"2")],
+            "You can upload at most 1 file at a time.",
+        ),
         ([("file", "C:\\a.pdf", b"1")], "The file name must not contain a path."),
         ([("description", "x" * 101), ("file", "a.pdf", b"1")], "at most 100 are accepted"),
     ],
@@ -100,7 +106,7 @@ def test_a_file_at_the_limit_is_accepted_and_one_byte_over_it_is_not(disk, clien
     settings.MAX_FILE_BYTES = 3 * MIB
     response = post(client, "/files/", ("file", "a.bin", b"x" * (3 * MIB + over)))
     assert response.status_code == (422 if over else 302)
-    assert ("at most 3\xa0MB" in response.content.decode()) == bool(over)
+    assert ("The limit is 3\xa0MB" in response.content.decode()) == bool(over)
     assert nothing_is_left(disk) == bool(over)
 
 
@@ -128,7 +134,7 @@ class TestCsrf:
         assert nothing_is_left(disk)
 
     def test_without_cookies_it_says_so(self, disk, client):
-        assert "does not accept cookies" in message(post(client, "/", ("image", "a.png", PNG)))
+        assert "accept cookies" in message(post(client, "/", ("image", "a.png", PNG)))
 
     def test_a_form_of_ours_is_accepted(self, disk, client):
         token = multipart.csrf_token(client.get("/").content.decode())
@@ -174,7 +180,7 @@ class TestMalformed:
     def test_a_form_with_too_much_in_it_says_so(self, disk, client, parts):
         response = post(client, "/", *parts)
         assert response.status_code == 400
-        assert "more than this form takes" in message(response)
+        assert "more than this form accepts" in message(response)
         assert nothing_is_left(disk)
 
     def test_a_plain_form_brings_no_file(self, disk, client):

@@ -45,7 +45,7 @@ class TestRefusals:
         response = add_file(client, description="Contract")
         assert response.status_code == 429
         assert int(response["Retry-After"]) > 0
-        assert "There is room for 1 of your uploads" in message(response)
+        assert "You can have at most 1 uploads" in message(response)
         assert 'value="Contract"' in response.content.decode()
         assert Upload.objects.count() == 1
 
@@ -63,7 +63,7 @@ class TestRefusals:
         response = add_image(client)
         assert response.status_code == 503
         assert response["Retry-After"] == "30"
-        assert "Storage does not answer" in message(response)
+        assert "Storage is not responding" in message(response)
         assert not Upload.objects.exists()
 
     def test_of_several_images_it_is_said_which_arrived_before_one_failed(
@@ -74,8 +74,8 @@ class TestRefusals:
             client, "/", ("image", "first.png", picture()), ("image", "second.png", picture())
         )
         assert response.status_code == 429
-        assert "second.png : There is room for 1" in message(response)
-        assert "Received before that: first.png" in message(response)
+        assert "second.png : You can have at most 1" in message(response)
+        assert "Already uploaded: first.png" in message(response)
         assert Upload.objects.get().filename == "first.png"
 
     @pytest.mark.parametrize("path", ["/images/clear/", "/files/clear/"])
@@ -83,7 +83,7 @@ class TestRefusals:
         response = client.get(path)
         assert response.status_code == 405
         assert "POST" in response["Allow"]
-        assert "only takes what a button" in message(response)
+        assert "only accepts the form on the page" in message(response)
 
     def test_what_is_gone_cannot_be_deleted(self, client, owner):
         response = client.post(f"/uploads/{owner}/delete/")
@@ -100,7 +100,7 @@ class TestRefusals:
         monkeypatch.setattr(discard, "clear_uploads", lambda **_: 1 // 0)
         response = Client(raise_request_exception=False).post("/files/clear/")
         assert response.status_code == 500
-        assert "An error on our side" in message(response)
+        assert "Something went wrong on our side" in message(response)
 
 
 class TestLinks:
@@ -170,7 +170,7 @@ class TestImages:
         response = add_image(client)
         assert (response.status_code, response["Location"]) == (302, "/")
         page = client.get("/")
-        assert "1 image was received" in message(page)
+        assert "1 image was uploaded" in message(page)
         html = page.content.decode()
         assert "Being checked" in html
         assert ">Refresh</a>" in html
@@ -190,7 +190,7 @@ class TestImages:
 
     def test_several_images_come_at_once(self, disk, client):
         post(client, "/", *[("image", f"{n}.png", picture()) for n in range(3)])
-        assert "3 images were received" in message(client.get("/"))
+        assert "3 images were uploaded" in message(client.get("/"))
         assert Upload.objects.count() == 3
 
     def test_a_fourth_image_pushes_out_the_first(self, disk, client):
@@ -198,7 +198,7 @@ class TestImages:
             add_image(client, f"{name}.png")
             make_all_safe()
         page = client.get("/")
-        assert "Only the newest 3 stay: a.png will make room." in message(page)
+        assert "Only the newest 3 are kept: a.png will make room." in message(page)
         cards = page.content.decode().partition('id="uploads"')[2]
         assert [name for name in "abcd" if f">{name}.png<" in cards] == ["b", "c", "d"]
 
@@ -225,7 +225,8 @@ class TestImages:
     def test_one_image_kept_is_singular(self, client, settings):
         settings.IMAGES_KEPT = 1
         assert (
-            "Your latest image, shown small. It deletes itself" in client.get("/").content.decode()
+            "Your latest image, as a thumbnail. It deletes itself"
+            in client.get("/").content.decode()
         )
 
 
@@ -235,7 +236,7 @@ class TestFiles:
         response = add_file(client, "ção 日本.pdf", description="Second draft")
         assert (response.status_code, response["Location"]) == (302, "/files/")
         page = client.get("/files/")
-        assert "ção 日本.pdf was received" in message(page)
+        assert "ção 日本.pdf was uploaded" in message(page)
         listed = page.content.decode().partition('id="uploads"')[2].partition("</ul>")[0]
         latest, older = listed.split('<li class="card')[1:]
         assert "Latest" in latest

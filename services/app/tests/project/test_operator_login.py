@@ -56,7 +56,7 @@ def test_an_address_has_ten_attempts_a_minute(counting, hashed, minute, monkeypa
     answers = [attempt("192.0.2.1", username=f"{n}") for n in range(12)]
     assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
     assert len(hashed) == 10
-    assert "Too many attempts to log in" in message(answers[-1])
+    assert "Too many login attempts" in message(answers[-1])
     assert answers[-1]["Retry-After"] == "40"
     assert attempt("192.0.2.2").status_code == 200
     monkeypatch.setattr(rate.time, "time", lambda: minute + 60)

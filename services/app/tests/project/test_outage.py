@@ -20,7 +20,7 @@ from uploads.sweeps import clocks, expire, purge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SENTENCE = "The database does not answer at the moment. Please try again in a minute."
+SENTENCE = "The database is not responding at the moment. Please try again in a minute."
 CLAIM = {"kind": "file", "filename": "a", "size": 4, "content_type": ""}
 
 

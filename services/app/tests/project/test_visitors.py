@@ -73,7 +73,7 @@ class TestSharedBoard:
     def test_everybody_sees_everything_and_is_told_so(self, owner, stranger, path):
         html = stranger.get(path).content.decode()
         assert "secret" in html
-        assert "one board for everybody" in html
+        assert "This board is shared" in html
 
     def test_everybody_can_delete(self, owner, stranger):
         assert delete_each(stranger) == [302, 302]

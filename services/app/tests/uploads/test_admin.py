@@ -61,7 +61,7 @@ def test_a_brazilian_operator_reads_the_lists(store, receive, operator):
         ).content.decode()
         for model in ("upload", "purgekey", "sweep")
     ]
-    assert all(word in texts[0] for word in ("1 envio", "Nome do arquivo", "pronto", "Um link"))
+    assert all(word in texts[0] for word in ("1 envio", "Nome do arquivo", "pronto", "um link"))
     assert "Chaves a apagar" in texts[1]
     assert "Varreduras" in texts[2]
 

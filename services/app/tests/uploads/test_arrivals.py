@@ -62,7 +62,7 @@ class TestArriving:
             check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1000)
         )
         store.put(claim.incoming_key, io.BytesIO(b"x"), content_type="text/html")
-        with pytest.raises(InvalidUpload, match="1 bytes arrived"):
+        with pytest.raises(InvalidUpload, match="but 1 arrived"):
             complete_upload(upload_id=claim.id, owner=owner)
         purge_all()
         assert (Upload.objects.count(), keys(store), used_bytes()) == (0, set(), 0)
@@ -92,7 +92,7 @@ class TestArriving:
 
     @pytest.mark.parametrize("seconds", [0, -1, 86401])
     def test_a_ttl_out_of_range_is_refused(self, owner, seconds):
-        with pytest.raises(InvalidUpload, match="lives from 1 to 86400"):
+        with pytest.raises(InvalidUpload, match="live for 1 to 86400"):
             claim_upload(
                 check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1, ttl=seconds)
             )
@@ -113,7 +113,7 @@ class TestQuotas:
         claim = {"kind": Kind.FILE, "filename": "a", "size_bytes": 1}
         claim_upload(check_claim(owner=owner, **claim))
         claim_upload(check_claim(owner=owner, **claim))
-        with pytest.raises(QuotaExceeded, match="room for 2") as refused:
+        with pytest.raises(QuotaExceeded, match="at most 2 uploads") as refused:
             claim_upload(check_claim(owner=owner, **claim))
         assert refused.value.retry_after
         claim_upload(check_claim(owner=stranger, **claim))

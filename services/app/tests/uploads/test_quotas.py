@@ -467,7 +467,7 @@ class TestAnnounced:
         claimed = announce(owner, size_bytes=100)
         discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         purge.purge()
-        with pytest.raises(QuotaExceeded, match="announced from your address"):
+        with pytest.raises(QuotaExceeded, match="announced from your IP address"):
             announce(owner, size_bytes=1)
         purge.purge(now=claimed.upload.ticket_until)
         announce(owner, size_bytes=100)
@@ -505,7 +505,7 @@ class TestSharedBoard:
     def test_one_byte_tickets_of_one_address_block_nobody_else(self, store, door):
         for _ in range(5):
             announce(quotas.BOARD, size_bytes=1)
-        with pytest.raises(QuotaExceeded, match="from your address"):
+        with pytest.raises(QuotaExceeded, match="Your IP address can have"):
             announce(quotas.BOARD, size_bytes=1)
         assert door(100, HERE) == 429
         assert door(100, THERE) == 302
@@ -515,7 +515,7 @@ class TestSharedBoard:
         settings.SHARED_BOARD = False
         for n in range(5):
             announce(owner, size_bytes=1, address=f"192.0.2.{n}")
-        with pytest.raises(QuotaExceeded, match="of your uploads"):
+        with pytest.raises(QuotaExceeded, match="You can have at most"):
             announce(owner, size_bytes=1, address="192.0.2.9")
 
 

@@ -56,7 +56,7 @@ def look_at_bytes(upload: Upload) -> tuple[StoredObject, str]:
         raise bytes_missing()
     if stored.size_bytes != upload.size_bytes:
         raise InvalidUpload(
-            _("%(arrived)d bytes arrived, %(announced)d were announced.")
+            _("%(announced)d bytes were announced, but %(arrived)d arrived.")
             % {"arrived": stored.size_bytes, "announced": upload.size_bytes}
         )
     if upload.kind == Kind.FILE:
@@ -95,7 +95,7 @@ def alone_with(upload: Upload) -> Iterator[None]:
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable):  # after `lock_timeout`
                 raise
-            raise StillChecking(_("This upload is being completed.")) from error
+            raise StillChecking(_("This upload is already being completed.")) from error
     try:
         yield
     finally:

@@ -61,7 +61,7 @@ def receive_stream(claim: Claim, source: Source) -> Upload:
             total = send_parts(upload, first, source)
         if claim.size_bytes and total != claim.size_bytes:
             raise InvalidUpload(
-                _("%(arrived)d bytes arrived, %(announced)d were announced.")
+                _("%(announced)d bytes were announced, but %(arrived)d arrived.")
                 % {"arrived": total, "announced": claim.size_bytes}
             )
         return complete_upload(upload_id=upload.id, owner=upload.owner)

@@ -9,16 +9,16 @@ def gettext_noop(sentence: str) -> str:
 NOT_AN_IMAGE = gettext_noop("This is not a JPEG, PNG, GIF, WebP, AVIF or HEIC image.")
 DAMAGED = gettext_noop("The image is damaged or incomplete.")
 TOO_MANY_PIXELS = gettext_noop(
-    "The image has more than %(megapixels)s million pixels, all frames counted."
+    "The image has more than %(megapixels)s million pixels, counting all frames."
 )
-TOO_LONG = gettext_noop("The image is wider or higher than 65,535 pixels.")
+TOO_LONG = gettext_noop("The image is wider or taller than 65,535 pixels.")
 TOO_MANY_FRAMES = gettext_noop("The image has more than 4,000 frames.")
 TOO_MUCH_AT_ONCE = gettext_noop(
-    "The image has too many pixels for a GIF, a WebP, an AVIF, a HEIC or an interlaced picture;"
-    " a plain JPEG or PNG may have more."
+    "The image has too many pixels for a GIF, WebP, AVIF, HEIC or interlaced image. A plain JPEG or"
+    " PNG may have more."
 )
-TOO_MUCH = gettext_noop("It takes too much time or memory to make this image safe.")
-GREW = gettext_noop("The image takes up too much space once it is unpacked and made safe.")
+TOO_MUCH = gettext_noop("Making this image safe takes too much time or memory.")
+GREW = gettext_noop("Once unpacked and made safe, the image takes up too much space.")
 
 REASONS = {
     NOT_AN_IMAGE,

@@ -13,7 +13,7 @@ DELETE_MAX = 1000  # keys; what one DeleteObjects takes
 # A key as ours are. A listing may show any other: 1,024 bytes, control characters, what XML can't
 # carry: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 PLAIN = re.compile(r"[A-Za-z0-9/_.-]+")
-NO_ANSWER = gettext_lazy("Storage does not answer at the moment. Please try again in a minute.")
+NO_ANSWER = gettext_lazy("Storage is not responding at the moment. Please try again in a minute.")
 # In place of an id: whatever was begun under the key. S3 draws the id when it begins, so nobody can
 # write it down before.
 ANY_PARTS = "any"
