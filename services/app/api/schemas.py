@@ -34,7 +34,7 @@ def whole(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(whole)]
 
 
-class Claim(Schema):
+class ClaimIn(Schema):
     """What is to be uploaded."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -53,14 +53,14 @@ class Claim(Schema):
     )
 
 
-class ImageClaim(Claim):
+class ImageClaim(ClaimIn):
     """An image, which is shown once it has been made safe."""
 
     kind: Literal["image"]
     size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_IMAGE_BYTES)]
 
 
-class FileClaim(Claim):
+class FileClaim(ClaimIn):
     """A file of any type, which is only ever downloaded."""
 
     kind: Literal["file"]
@@ -79,7 +79,7 @@ class TicketOut(Schema):
     expires_at: datetime = Field(description="Until then the sending must begin.")
 
 
-class Claimed(Schema):
+class ClaimedOut(Schema):
     """Where and how to send the bytes; then call `complete`."""
 
     id: uuid.UUID

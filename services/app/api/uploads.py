@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
-from api.schemas import AnyClaim, Claimed, ProblemOut, UploadOut
+from api.schemas import AnyClaim, ClaimedOut, ProblemOut, UploadOut
 from s3tasks.web import visitor_cookie
 from uploads import discard, quotas
 from uploads.arrivals import complete, ticket
@@ -36,7 +36,7 @@ def problems(*statuses: int) -> dict[Any, Any]:
 @router.post(
     "/uploads",
     auth=[OwnerToken(), VisitorCookie(), Newcomer()],
-    response={201: Claimed, **problems(400, 403, 415, 422, 429)},
+    response={201: ClaimedOut, **problems(400, 403, 415, 422, 429)},
 )
 def begin_upload(
     request: Request, response: HttpResponse, claim: Annotated[AnyClaim, Body(...)]
