@@ -13,7 +13,7 @@ from support.multipart import post
 from support.samples import at_once, keys, picture, purge_when_tickets_are_over
 from uploads import processing
 from uploads.models import Installation, Refusal, State, Upload
-from uploads.sweeps import clocks, expire, purge
+from uploads.sweeps import clocks, housekeeping, purge
 
 pytestmark = pytest.mark.django_db
 
@@ -188,7 +188,7 @@ class TestComplete:
     def test_a_page_sent_as_an_image_is_refused_and_gone(self, store, program, claimed):
         answer = program.upload(HTML, "image", content_type=claimed)
         assert "not an image" in is_problem(answer, 422)
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(store) == set()
         assert not Upload.objects.exists()
         purge_when_tickets_are_over()
@@ -210,7 +210,7 @@ class TestComplete:
         path = f"uploads/{program.refused()}/complete"
         Refusal.objects.update(until=Now())
         is_problem(program.call("POST", path), 404)
-        expire.expire()
+        housekeeping.sweep("expire")
         assert not Refusal.objects.exists()
 
     def test_what_was_refused_stays_so_whatever_is_sent_after(self, store, program):
@@ -278,10 +278,10 @@ class TestTicket:
         send(begun["ticket"], b"1234")
         link = program.call("POST", f"uploads/{begun['id']}/complete").json()["link"]
         program.call("DELETE", f"uploads/{begun['id']}")
-        purge.purge()
+        housekeeping.sweep("purge")
         send(begun["ticket"], b"1234")
         assert Client().get(link).status_code == 404
-        purge.purge(now=clocks.database_clock() + purge.PURGE_AGAIN)
+        housekeeping.sweep("purge", now=clocks.database_clock() + purge.PURGE_AGAIN)
         assert keys(store) == set()
 
     def test_an_images_leads_to_where_nothing_is_served(self, store, program):

@@ -18,7 +18,7 @@ from uploads.errors import StorageUnavailable
 from uploads.limits import check_claim
 from uploads.models import Installation, Upload
 from uploads.storage import ANY_PARTS
-from uploads.sweeps import clocks, expire, purge, reconcile
+from uploads.sweeps import clocks, housekeeping
 
 pytestmark = pytest.mark.django_db
 
@@ -225,9 +225,9 @@ class TestKilled:
             dying.setattr(owner, where, killed)
             with pytest.raises(Killed):
                 put(curl, "a", bytes(5 if where == "put" else 30))
-        expire.expire(now=clocks.database_clock() + LATER)
-        purge.purge()
-        reconcile.reconcile(now=clocks.database_clock() + LATER)
+        housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
+        housekeeping.sweep("purge")
+        housekeeping.sweep("reconcile", now=clocks.database_clock() + LATER)
         assert nothing_stays(store)
 
     @pytest.mark.parametrize("after", [False, True])
@@ -252,8 +252,8 @@ class TestKilled:
             dying.setattr(owner, where, killed)
             with pytest.raises(Killed):
                 put(curl, "a", bytes(30))
-        expire.expire(now=clocks.database_clock() + LATER)
-        purge.purge()
+        housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
+        housekeeping.sweep("purge")
         assert [p.multipart_id for page in store.list_parts() for p in page] == [other]
         store.abort_parts("files/b", ANY_PARTS)
         assert nothing_stays(store)
@@ -264,7 +264,7 @@ class TestKilled:
         )
         parts = store.begin_parts(upload.incoming_key, content_type="text/plain")
         remember_parts(upload.id, parts)
-        done = reconcile.reconcile(now=clocks.database_clock() + LATER)
+        done = housekeeping.sweep("reconcile", now=clocks.database_clock() + LATER)
         assert done.aborted == 0
         tag = store.put_part(upload.incoming_key, parts, 1, bytes(10))
         store.join_parts(upload.incoming_key, parts, [tag])
@@ -275,8 +275,8 @@ class TestKilled:
 
         def late(self, key, multipart_id, number, content):
             tag = put_part(self, key, multipart_id, number, content)
-            expire.expire(now=clocks.database_clock() + LATER)
-            purge.purge()
+            housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
+            housekeeping.sweep("purge")
             return tag
 
         monkeypatch.setattr(type(store), "put_part", late)

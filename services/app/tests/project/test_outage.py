@@ -16,7 +16,7 @@ from support.multipart import nothing_is_left, post
 from support.samples import picture
 from uploads.links.follow import deletion_secret
 from uploads.models import Installation, Upload
-from uploads.sweeps import clocks, expire, purge
+from uploads.sweeps import clocks, housekeeping
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -236,8 +236,8 @@ def test_a_put_that_loses_the_database_in_the_middle_is_503_and_leaves_no_orphan
     connection.close()
     # It was lost when the row was to be changed: a second connection discarded it, or none did, and
     # its deadline does.
-    expire.expire(now=clocks.database_clock() + timedelta(hours=1))
-    purge.purge()
+    housekeeping.sweep("expire", now=clocks.database_clock() + timedelta(hours=1))
+    housekeeping.sweep("purge")
     assert nothing_is_left(s3)
     assert Installation.objects.get().used_bytes == 0
 

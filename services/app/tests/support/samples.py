@@ -25,9 +25,9 @@ def keys(store) -> set[str]:
 def nothing_stays(store) -> bool:
     """No object, no part, no row, and no byte in the quota, once the sweeps have run."""
     from uploads.models import Installation, PurgeKey, Upload
-    from uploads.sweeps import purge
+    from uploads.sweeps import housekeeping
 
-    purge.purge()
+    housekeeping.sweep("purge")
     return (
         keys(store) == set()
         and not [parts for page in store.list_parts() for parts in page]
@@ -67,10 +67,10 @@ def fetch(url: str, method: str = "GET"):
 def purge_when_tickets_are_over() -> None:
     """Purge until the queue is empty, also of what a ticket could still write."""
     from uploads.models import PurgeKey
-    from uploads.sweeps import purge
+    from uploads.sweeps import housekeeping
 
     while last := PurgeKey.objects.order_by("until", "not_before").last():
-        purge.purge(now=max(filter(None, [last.until, last.not_before])))
+        housekeeping.sweep("purge", now=max(filter(None, [last.until, last.not_before])))
 
 
 def counts_every_byte() -> bool:

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from support.samples import keys
 from uploads.models import Upload
-from uploads.sweeps import purge
+from uploads.sweeps import housekeeping
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def test_an_upload_is_found_by_its_link(store, receive, operator):
 def test_deleting_it_deletes_its_objects(store, ready, operator):
     upload = ready()
     operator.post(reverse("admin:uploads_upload_delete", args=[upload.id]), {"post": "yes"})
-    purge.purge()
+    housekeeping.sweep("purge")
     assert (Upload.objects.count(), keys(store)) == (0, set())
 
 
@@ -41,7 +41,7 @@ def test_deleting_a_selection_deletes_its_objects(store, receive, operator):
         reverse("admin:uploads_upload_changelist"),
         {"action": "delete_selected", "_selected_action": [u.id for u in uploads], "post": "yes"},
     )
-    purge.purge()
+    housekeeping.sweep("purge")
     assert (Upload.objects.count(), keys(store)) == (0, set())
 
 

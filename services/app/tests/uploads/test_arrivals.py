@@ -6,6 +6,7 @@ import tempfile
 import time
 import uuid
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -24,7 +25,7 @@ from uploads.errors import (
 )
 from uploads.limits import check_claim
 from uploads.models import Installation, Kind, PurgeKey, State, Upload
-from uploads.sweeps import expire, housekeeping, purge, reconcile
+from uploads.sweeps import housekeeping, reconcile
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +37,7 @@ def used_bytes() -> int:
 def purge_all() -> None:
     """Purge also what a lease puts off."""
     PurgeKey.objects.update(not_before=Now())
-    purge.purge()
+    housekeeping.sweep("purge")
 
 
 class TestArriving:
@@ -234,7 +235,7 @@ class TestMakingSafe:
             tmp_path.joinpath(f"s3tasks-image-{name}", "incoming").write_bytes(picture())
         hour_ago = time.time() - 3600
         os.utime(tmp_path / "s3tasks-image-killed", (hour_ago, hour_ago))
-        reconcile.reconcile()
+        housekeeping.sweep("reconcile")
         assert [folder.name for folder in tmp_path.glob("s3tasks-*")] == ["s3tasks-image-at-work"]
 
     def test_a_storage_that_does_not_answer_costs_no_attempt(self, s3, receive):
@@ -354,6 +355,6 @@ class TestAtOnce:
         for _ in range(20):
             receive("file", b"x")
         Upload.objects.update(expires_at=Now())
-        assert sum(gone or 0 for gone in at_once(expire.expire, 4)) == 20
-        assert sum(gone or 0 for gone in at_once(purge.purge, 4)) == 20
+        assert sum(gone or 0 for gone in at_once(partial(housekeeping.sweep, "expire"), 4)) == 20
+        assert sum(gone or 0 for gone in at_once(partial(housekeeping.sweep, "purge"), 4)) == 20
         assert (keys(store), used_bytes()) == (set(), 0)

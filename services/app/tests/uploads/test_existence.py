@@ -68,10 +68,10 @@ def test_many_pages_at_once_take_one_connection_for_what_has_vanished(
 def test_an_image_that_turned_ready_meanwhile_is_no_vanished_one(store, page, receive, ready):
     upload = receive("image")
     from uploads import processing
-    from uploads.sweeps import purge
+    from uploads.sweeps import housekeeping
 
     processing.make_image_safe(upload_id=upload.id)
-    purge.purge()
+    housekeeping.sweep("purge")
     page.present([upload])  # as it was read before: still checking
     assert Upload.objects.count() == 1
 

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from support.samples import keys, picture
 from uploads import discard, processing
 from uploads.models import Installation, State, Upload
-from uploads.sweeps import housekeeping, purge
+from uploads.sweeps import housekeeping
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +43,7 @@ def test_what_an_image_has_more_is_claimed_of_the_total(s3, receive, settings, g
     size = Upload.objects.get().size_bytes
     assert size == upload.size_bytes + 1000
     Upload.objects.all().delete()
-    purge.purge()
+    housekeeping.sweep("purge")
     assert used() == 0
 
 
@@ -74,7 +74,7 @@ def test_an_image_for_which_there_is_never_room_is_rejected_and_says_so(
 
     row = Upload.objects.get()
     assert (row.state, row.reason) == (State.REJECTED, processing.NO_ROOM)
-    purge.purge()
+    housekeeping.sweep("purge")
     assert (keys(s3), used()) == (set(), 0)
 
 
@@ -113,7 +113,7 @@ def test_an_image_that_is_discarded_after_its_claim_gives_it_back(
 
     monkeypatch.setattr(processing, "put_file", cleared_meanwhile)
     assert processing.make_image_safe(upload_id=upload.id) is None
-    purge.purge()
+    housekeeping.sweep("purge")
     assert (keys(s3), used()) == (set(), 0)
 
 

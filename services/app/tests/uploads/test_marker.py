@@ -10,7 +10,7 @@ from support.samples import at_once
 from uploads.bucket import marker
 from uploads.errors import BucketMismatch
 from uploads.models import Installation, Sweep
-from uploads.sweeps import reconcile
+from uploads.sweeps import housekeeping
 
 ODD = {
     "empty": b"",
@@ -40,7 +40,7 @@ class TestOddMarker:
     def test_a_sweep_says_so_in_its_row(self, store, body):
         write(store, body)
         with pytest.raises(BucketMismatch):
-            reconcile.reconcile()
+            housekeeping.sweep("reconcile")
         said = Sweep.objects.get(name="reconcile").last_error
         assert "no installation's id" in said
         assert len(said) < 1000

@@ -13,7 +13,7 @@ from uploads import discard
 from uploads.errors import StorageUnavailable
 from uploads.models import PurgeKey, Sweep, Upload
 from uploads.storage import s3_deletion
-from uploads.sweeps import clocks, expire, purge, reconcile
+from uploads.sweeps import clocks, housekeeping
 
 pytestmark = pytest.mark.django_db
 
@@ -69,8 +69,8 @@ class TestListed:
         ordinary = f"files/{uuid.uuid4()}"
         put(s3, ordinary)
         put(s3, key)
-        reconcile.reconcile(now=after_the_grace())
-        purge.purge()
+        housekeeping.sweep("reconcile", now=after_the_grace())
+        housekeeping.sweep("purge")
         assert keys(s3) == {mine.served_key}
         assert Sweep.objects.get(name="reconcile").last_error == ""
 
@@ -79,8 +79,8 @@ class TestListed:
         mine = receive("file", b"x")
         put(disk, f"files/{uuid.uuid4()}")
         (disk.root / key).write_bytes(b"x")
-        reconcile.reconcile(now=after_the_grace())
-        purge.purge()
+        housekeeping.sweep("reconcile", now=after_the_grace())
+        housekeeping.sweep("purge")
         assert keys(disk) == {mine.served_key}
         assert Sweep.objects.get(name="reconcile").last_error == ""
 
@@ -88,7 +88,7 @@ class TestListed:
     def test_on_the_disk_a_name_in_no_encoding_goes(self, disk, receive, name):
         mine = receive("file", b"x")
         (disk.root / os.fsdecode(b"files/" + name)).write_bytes(b"x")
-        reconcile.reconcile(now=after_the_grace())
+        housekeeping.sweep("reconcile", now=after_the_grace())
         assert keys(disk) == {mine.served_key}
 
     @pytest.mark.parametrize("key", ["files/a\x01b", "files/é\x00", "files/\ud800"])
@@ -107,9 +107,9 @@ class TestListed:
 
         monkeypatch.setattr(s3, "pages", with_it)
         monkeypatch.setattr(s3_deletion, "delete_odd", lambda *_: "AccessDenied on DeleteObject")
-        done = reconcile.reconcile(now=after_the_grace())
+        done = housekeeping.sweep("reconcile", now=after_the_grace())
         assert done.vanished == 1
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(s3) <= {key}
         row = Sweep.objects.get(name="reconcile")
         assert "stays: AccessDenied on DeleteObject" in row.last_error
@@ -138,8 +138,8 @@ class TestOnTheDisk:
         mine = receive("file", b"x")
         (disk.root / "files" / "sub" / "deeper").mkdir(parents=True)
         (disk.root / "files" / "sub" / "deeper" / "a").write_bytes(b"x")
-        reconcile.reconcile(now=after_the_grace())
-        purge.purge()
+        housekeeping.sweep("reconcile", now=after_the_grace())
+        housekeeping.sweep("purge")
         assert keys(disk) == {mine.served_key}
 
     @pytest.mark.parametrize("target", ["file", "folder", "itself", "nothing"])
@@ -151,8 +151,8 @@ class TestOnTheDisk:
         (kept / "file").write_bytes(b"kept")
         where = {"file": kept / "file", "folder": kept, "itself": link, "nothing": kept / "none"}
         link.symlink_to(where[target])
-        reconcile.reconcile(now=after_the_grace())
-        purge.purge()
+        housekeeping.sweep("reconcile", now=after_the_grace())
+        housekeeping.sweep("purge")
         assert keys(disk) == {mine.served_key}
         assert (kept / "file").read_bytes() == b"kept"
 
@@ -160,23 +160,23 @@ class TestOnTheDisk:
         mine = receive("file", b"x")
         (disk.root / "files" / "secret").write_bytes(b"x")
         (disk.root / "files" / "secret").chmod(0)
-        reconcile.reconcile(now=after_the_grace())
-        purge.purge()
+        housekeeping.sweep("reconcile", now=after_the_grace())
+        housekeeping.sweep("purge")
         assert keys(disk) == {mine.served_key}
 
     def test_a_pipe_goes_and_nobody_reads_it(self, disk, receive):
         mine = receive("file", b"x")
         os.mkfifo(disk.root / "files" / "pipe")
-        reconcile.reconcile(now=after_the_grace())
-        purge.purge()
+        housekeeping.sweep("reconcile", now=after_the_grace())
+        housekeeping.sweep("purge")
         assert keys(disk) == {mine.served_key}
 
     def test_a_prefix_may_lie_on_another_disk(self, disk, receive, tmp_path):
         (tmp_path / "large").mkdir()
         (disk.root / "files").symlink_to(tmp_path / "large")
         mine = receive("file", b"x")
-        expire.expire(now=clocks.database_clock() + timedelta(hours=1))
-        assert purge.purge() == 1
+        housekeeping.sweep("expire", now=clocks.database_clock() + timedelta(hours=1))
+        assert housekeeping.sweep("purge") == 1
         assert keys(disk) == set()
         assert not Upload.objects.filter(id=mine.id).exists()
 
@@ -212,7 +212,7 @@ class TestQueued:
         for attempt in range(1, 30):
             PurgeKey.objects.update(not_before=clocks.database_clock())
             with suppress(StorageUnavailable):
-                purge.purge()
+                housekeeping.sweep("purge")
             if keys(store) <= {bad}:
                 return attempt
         raise AssertionError(f"left: {keys(store)}")
@@ -271,4 +271,4 @@ class TestQueued:
         discard.queue_key("files/a", size_bytes=0)
         answer = {"Errors": [{"Key": "files/a", "Code": "NoSuchKey"}]}
         monkeypatch.setattr(s3.client, "delete_objects", lambda **_: answer)
-        assert purge.purge() == 1
+        assert housekeeping.sweep("purge") == 1

@@ -28,7 +28,7 @@ from uploads.errors import (
 from uploads.limits import check_claim
 from uploads.links import follow
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
-from uploads.sweeps import clocks, expire, purge, reconcile, walk
+from uploads.sweeps import clocks, housekeeping, purge, reconcile, walk
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +77,7 @@ def complete(claimed):
 
 def everything_goes(store) -> bool:
     """Nothing is stored, queued or counted once all is expired and every ticket is over."""
-    expire.expire(now=clocks.database_clock() + LATER)
+    housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
     purge_when_tickets_are_over()
     return (keys(store), Upload.objects.count(), used_bytes()) == (set(), 0, 0)
 
@@ -111,23 +111,23 @@ class TestTicket:
             discard.clear_uploads(owner=owner, kind=kind)
         else:
             Upload.objects.all().delete()
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(store) == set()
         assert used_bytes() == len(CONTENT[kind])
         send(claimed, CONTENT[kind])
         again = clocks.database_clock() + purge.PURGE_AGAIN
-        assert reconcile.reconcile(now=again + reconcile.GRACE).orphaned == 0
-        purge.purge(now=again)
+        assert housekeeping.sweep("reconcile", now=again + reconcile.GRACE).orphaned == 0
+        housekeeping.sweep("purge", now=again)
         assert keys(store) == set()
         assert used_bytes() == len(CONTENT[kind])
-        purge.purge(now=claimed.upload.ticket_until)
+        housekeeping.sweep("purge", now=claimed.upload.ticket_until)
         assert (PurgeKey.objects.count(), used_bytes()) == (0, 0)
 
     def test_a_moment_before_its_end_its_bytes_stay_counted(self, store, owner, kind):
         claimed = self.claimed(owner, kind)
         discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         moment = claimed.upload.ticket_until - timedelta(microseconds=1)
-        purge.purge(now=moment)
+        housekeeping.sweep("purge", now=moment)
         assert used_bytes() == len(CONTENT[kind])
 
     def test_used_after_complete_it_is_counted_and_purged(self, store, owner, kind):
@@ -136,15 +136,15 @@ class TestTicket:
         upload = complete(claimed)
         if kind == Kind.IMAGE:
             processing.make_image_safe(upload_id=upload.id)
-        purge.purge()
+        housekeeping.sweep("purge")
         served = keys(store)
         assert f"incoming/{upload.id}" not in served
         stored = Upload.objects.get().size_bytes
         assert used_bytes() == stored + len(CONTENT[kind])
         send(claimed, CONTENT[kind])
-        purge.purge(now=clocks.database_clock() + purge.PURGE_AGAIN)
+        housekeeping.sweep("purge", now=clocks.database_clock() + purge.PURGE_AGAIN)
         assert keys(store) == served
-        purge.purge(now=claimed.upload.ticket_until)
+        housekeeping.sweep("purge", now=claimed.upload.ticket_until)
         assert used_bytes() == stored
         assert everything_goes(store)
 
@@ -156,13 +156,13 @@ class TestTicket:
         with pytest.raises(InvalidUpload):
             complete(claimed)
         send(claimed, b"not a PNG")
-        purge.purge()
+        housekeeping.sweep("purge")
         assert (keys(store), used_bytes()) == (set(), 9)
         assert everything_goes(store)
 
     def test_used_after_its_row_expired_it_leaves_nothing(self, store, owner, kind):
         claimed = self.claimed(owner, kind)
-        expire.expire(now=claimed.upload.deadline)
+        housekeeping.sweep("expire", now=claimed.upload.deadline)
         send(claimed, CONTENT[kind])
         assert everything_goes(store)
 
@@ -172,7 +172,7 @@ class TestTicket:
         discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
         with monkeypatch.context() as failing:
             failing.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
-            purge.purge(now=claimed.upload.ticket_until)
+            housekeeping.sweep("purge", now=claimed.upload.ticket_until)
         assert used_bytes() == 2 * len(CONTENT[kind])
         assert everything_goes(s3)
 
@@ -211,14 +211,14 @@ def test_a_hundred_and_thirty_used_tickets_of_deleted_uploads_are_no_alarm(s3, s
         complete(claimed)
     for claimed in claims:
         discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
-    purge.purge()
+    housekeeping.sweep("purge")
     at_once(lambda claimed: send(claimed, b"1234"), claims[:8])
     for claimed in claims[8:]:
         send(claimed, b"1234")
     now = clocks.database_clock() + 2 * reconcile.GRACE
-    assert reconcile.reconcile(now=now).orphaned == 0
+    assert housekeeping.sweep("reconcile", now=now).orphaned == 0
     assert used_bytes() == 8 * 2 * 4 + 130 * 4
-    purge.purge(now=now)
+    housekeeping.sweep("purge", now=now)
     assert keys(s3) == {f"files/{claimed.upload.id}" for claimed in kept}
 
 
@@ -226,8 +226,11 @@ def test_what_comes_after_a_tickets_end_is_removed_without_an_alarm(store, monke
     monkeypatch.setattr(walk, "ALARM_ABOVE", 2)
     for _ in range(9):
         store.put(f"incoming/{uuid.uuid4()}", io.BytesIO(b"x"), content_type="text/plain")
-    assert reconcile.reconcile(now=clocks.database_clock() + 2 * reconcile.GRACE).orphaned == 9
-    purge.purge()
+    assert (
+        housekeeping.sweep("reconcile", now=clocks.database_clock() + 2 * reconcile.GRACE).orphaned
+        == 9
+    )
+    housekeeping.sweep("purge")
     assert keys(store) == set()
 
 
@@ -240,7 +243,7 @@ def test_a_key_that_is_queued_again_while_it_is_purged_stays_queued(store):
     store.put("files/a", io.BytesIO(b"late"), content_type="text/plain")
     discard.queue_key("files/a", size_bytes=0)
     assert purge.forget_keys([leased], moment) == 0
-    assert purge.purge() == 1
+    assert housekeeping.sweep("purge") == 1
     assert keys(store) == set()
 
 
@@ -252,13 +255,13 @@ def test_what_a_late_run_stores_of_an_image_that_was_rejected_meanwhile_goes(
 
     def late(*args):
         assert processing.reject_image(Upload.objects.get(), "no") == State.REJECTED
-        purge.purge()
+        housekeeping.sweep("purge")
         store.put(upload.served_key, io.BytesIO(b"late"), content_type="image/png")
         return finish(*args)
 
     monkeypatch.setattr(processing, "finish_image", late)
     assert processing.make_image_safe(upload_id=upload.id) is None
-    purge.purge()
+    housekeeping.sweep("purge")
     assert (keys(store), used_bytes()) == (set(), 0)
 
 
@@ -275,30 +278,30 @@ class TestConsent:
 
     def test_it_is_asked_for_and_what_is_said_names_the_way(self, store, much):
         with pytest.raises(TooMuchToRemove):
-            reconcile.reconcile(now=much)
+            housekeeping.sweep("reconcile", now=much)
         assert "pair_bucket --take" in Sweep.objects.get(name="reconcile").last_error
         call_command("pair_bucket", stdout=io.StringIO())
         with pytest.raises(TooMuchToRemove):
-            reconcile.reconcile(now=much)
+            housekeeping.sweep("reconcile", now=much)
 
     def test_one_pass_honours_it(self, store, much, receive):
         call_command("pair_bucket", "--take", stdout=io.StringIO())
-        done = reconcile.reconcile(now=much)
+        done = housekeeping.sweep("reconcile", now=much)
         assert (done.vanished, done.orphaned) == (4, 4)
-        purge.purge()
+        housekeeping.sweep("purge")
         assert len(keys(store)) == 4
         store.delete(list(keys(store))[:3])
         with pytest.raises(TooMuchToRemove):
-            reconcile.reconcile(now=much)
+            housekeeping.sweep("reconcile", now=much)
 
     def test_where_one_pass_removes_only_a_part_the_next_one_goes_on(
         self, store, much, monkeypatch
     ):
         monkeypatch.setattr(walk, "REMOVE_MAX", 3)
         call_command("pair_bucket", "--take", stdout=io.StringIO())
-        assert reconcile.reconcile(now=much).orphaned == 3
-        purge.purge()
-        assert reconcile.reconcile(now=much).orphaned == 1
+        assert housekeeping.sweep("reconcile", now=much).orphaned == 3
+        housekeeping.sweep("purge")
+        assert housekeeping.sweep("reconcile", now=much).orphaned == 1
         assert not Installation.objects.get().removal_agreed
 
     def test_a_pass_that_fails_does_not_spend_it(self, store, much, monkeypatch):
@@ -310,8 +313,8 @@ class TestConsent:
         with monkeypatch.context() as failing:
             failing.setattr(store, "pages", silent)
             with pytest.raises(StorageUnavailable):
-                reconcile.reconcile(now=much)
-        assert reconcile.reconcile(now=much).orphaned == 4
+                housekeeping.sweep("reconcile", now=much)
+        assert housekeeping.sweep("reconcile", now=much).orphaned == 4
 
 
 # Each way in, as one upload of so many bytes from an address; its status.
@@ -386,7 +389,7 @@ class TestAnAddress:
     def test_is_stopped_in_the_middle_of_one_and_nothing_of_it_stays(self, store, door):
         assert door(450, HERE) in DONE
         assert door(100, HERE) == 429
-        purge.purge()
+        housekeeping.sweep("purge")
         assert used_bytes() == 450
         assert door(50, HERE) in DONE
 
@@ -395,7 +398,7 @@ class TestAnAddress:
         for _ in range(20):
             door(100, HERE)
             Upload.objects.all().delete()
-            purge.purge()
+            housekeeping.sweep("purge")
         assert used_bytes() <= 500
         assert by_put(100, THERE) == 201
 
@@ -405,7 +408,7 @@ class TestAnAddress:
         for _ in range(8):
             statuses.append(by_put(100, HERE))
             Upload.objects.all().delete()
-            purge.purge()
+            housekeeping.sweep("purge")
         assert statuses == [201] * 5 + [429] * 3
 
     def test_of_an_image_what_is_stored_counts_and_not_what_arrived(self, store, owner, settings):
@@ -417,7 +420,7 @@ class TestAnAddress:
             processing.make_image_safe(upload_id=upload.id)
             assert counts_every_byte()
             Upload.objects.all().delete()
-            purge.purge()
+            housekeeping.sweep("purge")
         assert by_image_form(len(picture()) + 1, HERE) == 429
 
     def test_of_ipv6_is_the_first_half(self, store):
@@ -466,10 +469,10 @@ class TestAnnounced:
     def test_stays_so_when_its_row_is_deleted(self, store, owner):
         claimed = announce(owner, size_bytes=100)
         discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
-        purge.purge()
+        housekeeping.sweep("purge")
         with pytest.raises(QuotaExceeded, match="announced from your IP address"):
             announce(owner, size_bytes=1)
-        purge.purge(now=claimed.upload.ticket_until)
+        housekeeping.sweep("purge", now=claimed.upload.ticket_until)
         announce(owner, size_bytes=100)
 
     def test_cannot_fill_the_total_by_deleting_from_many_addresses(self, store, owner):
@@ -479,7 +482,7 @@ class TestAnnounced:
             except QuotaExceeded:
                 continue
             discard.discard_upload(upload_id=claimed.upload.id, owner=owner)
-            purge.purge()
+            housekeeping.sweep("purge")
         assert used_bytes() == 500
 
     def test_no_longer_counts_once_it_was_sent(self, store, owner):
@@ -489,8 +492,8 @@ class TestAnnounced:
 
     def test_ends_with_the_rows_patience(self, store, owner):
         claimed = announce(owner, size_bytes=100)
-        expire.expire(now=claimed.upload.deadline)
-        purge.purge(now=claimed.upload.deadline)
+        housekeeping.sweep("expire", now=claimed.upload.deadline)
+        housekeeping.sweep("purge", now=claimed.upload.deadline)
         assert used_bytes() == 0
         announce(owner, size_bytes=100)
 
@@ -679,7 +682,7 @@ class TestMeanwhile:
         def meanwhile():
             assert complete(claimed).state == State.CHECKING
             processing.make_image_safe(upload_id=claimed.upload.id)
-            purge.purge()
+            housekeeping.sweep("purge")
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
         assert answer.state == State.READY
@@ -696,7 +699,7 @@ class TestMeanwhile:
         def meanwhile():
             if where == "head":
                 assert complete(claimed).state == State.READY
-                purge.purge()
+                housekeeping.sweep("purge")
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
         assert answer.state == State.READY
@@ -739,12 +742,12 @@ class TestMeanwhile:
             elif how == "clear":
                 discard.clear_uploads(owner=owner, kind=kind)
             else:
-                expire.expire(now=claimed.upload.deadline)
-            purge.purge()
+                housekeeping.sweep("expire", now=claimed.upload.deadline)
+            housekeeping.sweep("purge")
 
         answer = self.together(lambda: complete(claimed), meanwhile, gate)
         assert isinstance(answer, UploadNotFound)
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(store) == set()
         assert counts_every_byte()
         assert everything_goes(store)
@@ -755,12 +758,12 @@ class TestMeanwhile:
 
         def meanwhile():
             discard.clear_uploads(owner=owner, kind=Kind.FILE)
-            purge.purge()
+            housekeeping.sweep("purge")
             store.put(f"files/{claimed.upload.id}", io.BytesIO(b"1234"), content_type="x/y")
 
         gate = slow("copy", before=False)
         self.together(lambda: complete(claimed), meanwhile, gate)
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(store) == set()
 
     @pytest.mark.parametrize("kind", Kind)
@@ -797,12 +800,12 @@ class TestMeanwhile:
             return receive_upload(claim, io.BytesIO(content))
 
         def meanwhile():
-            expire.expire(now=clocks.database_clock() + LATER)
-            purge.purge()
+            housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
+            housekeeping.sweep("purge")
 
         answer = self.together(arrive, meanwhile, gate)
         assert isinstance(answer, UploadNotFound)
-        purge.purge()
+        housekeeping.sweep("purge")
         assert (keys(store), PurgeKey.objects.count(), used_bytes()) == (set(), 0, 0)
 
     def test_a_form_that_fails_does_not_discard_what_somebody_completed(
@@ -843,7 +846,7 @@ class TestRecount:
                     continue
                 claimed = announce(uuid.uuid4(), address=f"192.0.2.{worker}")
                 discard.clear_uploads(owner=claimed.upload.owner, kind=Kind.FILE)
-                purge.purge(now=claimed.upload.ticket_until)
+                housekeeping.sweep("purge", now=claimed.upload.ticket_until)
 
         at_once(busy, range(4))
         assert counts_every_byte()
@@ -931,7 +934,7 @@ class TestWhileARelease:
             upload = old(kind)
             store.put(upload.incoming_key, io.BytesIO(b"1234"), content_type="x/y")
         now = clocks.database_clock() + timedelta(seconds=90)
-        assert reconcile.reconcile(now=now).orphaned == 0
+        assert housekeeping.sweep("reconcile", now=now).orphaned == 0
         assert everything_goes(store)
 
     def test_what_it_queued_is_purged(self, store):

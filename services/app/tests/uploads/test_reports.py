@@ -18,7 +18,7 @@ from uploads import discard, tasks
 from uploads.errors import StorageUnavailable
 from uploads.models import Sweep
 from uploads.storage import s3 as s3_module
-from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, report
+from uploads.sweeps import clocks, expire, housekeeping, report
 
 pytestmark = pytest.mark.django_db
 
@@ -53,7 +53,7 @@ class TestCause:
         discard.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(s3.client, method, fail)
         with pytest.raises(StorageUnavailable):
-            purge.purge()
+            housekeeping.sweep("purge")
         assert said("purge") == f"{code} on {operation}"
 
     def test_of_single_keys_in_an_answer_of_200(self, s3, monkeypatch):
@@ -67,7 +67,7 @@ class TestCause:
             return {**real(**asked), "Errors": [e for e in errors if e["Key"] in names]}
 
         monkeypatch.setattr(s3.client, "delete_objects", delete)
-        assert purge.purge() == 1
+        assert housekeeping.sweep("purge") == 1
         assert "AccessDenied on DeleteObjects" in said("purge")
         assert "files/a" in said("purge")
 
@@ -78,13 +78,13 @@ class TestCause:
         monkeypatch.setattr(s3.client, "list_objects_v2", fail, raising=False)
         monkeypatch.setattr(s3.client, "get_object", fail)
         with pytest.raises(StorageUnavailable):
-            reconcile.reconcile()
+            housekeeping.sweep("reconcile")
         assert "ReadTimeoutError" in said("reconcile")
 
     def test_of_a_disk_that_does_not(self, disk):
         disk.root.rename(disk.root.with_name("elsewhere"))
         with pytest.raises(StorageUnavailable):
-            reconcile.reconcile()
+            housekeeping.sweep("reconcile")
         assert "no folder" in said("reconcile")
         assert str(disk.root) in said("reconcile")
 
@@ -104,7 +104,7 @@ class TestCause:
         discard.queue_key("files/a", size_bytes=0)
         monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(type(error)):
-            housekeeping.SWEEPS[sweep][1]()
+            housekeeping.sweep(sweep)
         row = Sweep.objects.get(name=sweep)
         assert type(error).__name__ in row.last_error
         assert row.last_error.isprintable()
@@ -117,14 +117,14 @@ class TestCause:
 
         monkeypatch.setattr(expire, "expire_batch", fail)
         with pytest.raises(ValueError, match="xxx"):
-            expire.expire()
+            housekeeping.sweep("expire")
         assert len(said("expire")) <= report.SAID_MAX
 
     def test_is_an_error_in_the_log(self, s3, caplog):
         discard.queue_key("files/a", size_bytes=0)
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
-            purge.purge()
+            housekeeping.sweep("purge")
         assert "purge: NoSuchBucket on GetObject" in caplog.text
 
 
@@ -140,7 +140,7 @@ class TestDatabase:
         for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
             monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(Exception, match="division by zero"):
-            housekeeping.SWEEPS[sweep][1]()
+            housekeeping.sweep(sweep)
         assert "division by zero" in said(sweep)
 
     @pytest.mark.parametrize("sweep", ["expire", "purge", "reconcile"])
@@ -153,10 +153,10 @@ class TestDatabase:
         for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
             monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
         with pytest.raises(Exception, match="terminating|terminated|closed"):
-            housekeeping.SWEEPS[sweep][1]()
+            housekeeping.sweep(sweep)
         assert re.search("terminating|terminated", said(sweep))
         monkeypatch.undo()
-        assert housekeeping.SWEEPS[sweep][1]() is not None  # its lock went with its session
+        assert housekeeping.sweep(sweep) is not None  # its lock went with its session
 
 
 class TestLate:

@@ -15,7 +15,7 @@ from uploads.bucket import marker
 from uploads.errors import BucketMismatch, StorageUnavailable, TooMuchToRemove
 from uploads.limits import check_claim
 from uploads.models import Installation, Kind, PurgeKey, State, Sweep, Upload
-from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, report, walk
+from uploads.sweeps import clocks, expire, housekeeping, purge, report, walk
 
 pytestmark = pytest.mark.django_db
 
@@ -38,14 +38,14 @@ class TestExpire:
     )
     def test_an_upload_goes_when_its_time_has_come(self, store, receive, offset, gone):
         upload = receive("file", b"x")
-        assert expire.expire(now=upload.expires_at + offset) == gone
+        assert housekeeping.sweep("expire", now=upload.expires_at + offset) == gone
         assert Upload.objects.live(now=upload.expires_at + offset).count() == 1 - gone
 
     def test_one_whose_bytes_never_came_goes_at_its_deadline(self, owner):
         claim = claim_upload(check_claim(owner=owner, kind=Kind.FILE, filename="a", size_bytes=1))
         claim.refresh_from_db()
-        assert expire.expire(now=claim.deadline - timedelta(seconds=1)) == 0
-        assert expire.expire(now=claim.deadline) == 1
+        assert housekeeping.sweep("expire", now=claim.deadline - timedelta(seconds=1)) == 0
+        assert housekeeping.sweep("expire", now=claim.deadline) == 1
 
     def test_a_pending_upload_waits_for_a_slow_line(self, owner):
         claim = claim_upload(
@@ -59,24 +59,24 @@ class TestExpire:
         monkeypatch.setattr(expire, "BATCH", 2)
         for _ in range(5):
             receive("file", b"x")
-        assert expire.expire(now=clocks.database_clock() + LATER) == 5
+        assert housekeeping.sweep("expire", now=clocks.database_clock() + LATER) == 5
 
 
 class TestPurge:
     def test_what_is_expired_is_gone_from_storage(self, store, receive):
         receive("file", b"x")
-        expire.expire(now=clocks.database_clock() + LATER)
-        assert purge.purge() == 1
+        housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
+        assert housekeeping.sweep("purge") == 1
         assert keys(store) == set()
 
     def test_a_key_that_is_not_there_is_forgotten(self, store):
         discard.queue_key("files/none", size_bytes=0)
-        assert purge.purge() == 1
+        assert housekeeping.sweep("purge") == 1
 
     def test_more_than_a_thousand_keys_go_in_one_run(self, store):
         for number in range(1001):
             discard.queue_key(f"files/{number}", size_bytes=0)
-        assert purge.purge() == 1001
+        assert housekeeping.sweep("purge") == 1001
 
     def test_a_key_that_storage_keeps_is_tried_later_and_later(self, s3, monkeypatch):
         monkeypatch.setattr(s3, "delete", lambda keys: dict.fromkeys(keys, "AccessDenied"))
@@ -84,7 +84,7 @@ class TestPurge:
         waits = []
         for _ in range(8):
             PurgeKey.objects.update(not_before=Now())
-            assert purge.purge() == 0
+            assert housekeeping.sweep("purge") == 0
             row = PurgeKey.objects.annotate(wait=F("not_before") - Now()).get()
             waits.append(round(row.wait.total_seconds()))
         assert waits == [30, 60, 120, 240, 480, 960, 960, 960]
@@ -94,7 +94,7 @@ class TestPurge:
         store_object(store, "files/a")
         discard.queue_key("files/a", size_bytes=0)
         PurgeKey.objects.update(attempts=attempts)
-        assert purge.purge() == 1
+        assert housekeeping.sweep("purge") == 1
         assert keys(store) == set()
 
     def test_a_run_that_is_killed_leaves_its_keys_to_the_next(self, store):
@@ -102,36 +102,34 @@ class TestPurge:
         store_object(store, "files/a")
         leased = purge.lease_keys(clocks.database_clock())
         assert list(leased) == ["files/a"]
-        assert purge.purge() == 0  # in hand
-        assert purge.purge(now=clocks.database_clock() + purge.PURGE_LEASE) == 1
+        assert housekeeping.sweep("purge") == 0  # in hand
+        assert housekeeping.sweep("purge", now=clocks.database_clock() + purge.PURGE_LEASE) == 1
         assert keys(store) == set()
 
     def test_a_storage_that_does_not_answer_costs_no_attempt(self, s3):
         discard.queue_key("files/a", size_bytes=0)
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
-            purge.purge()
+            housekeeping.sweep("purge")
         assert PurgeKey.objects.get().attempts == 0
         assert Sweep.objects.get(name="purge").last_error
 
     def test_a_tick_waits_before_it_asks_a_storage_again_that_did_not_answer(self, s3):
         discard.queue_key("files/a", size_bytes=0)
-        assert housekeeping.find_due().purge
+        assert "purge" in housekeeping.find_due().sweeps
         right, s3.bucket = s3.bucket, "gone"
         with pytest.raises(StorageUnavailable):
-            purge.purge()
-        assert not housekeeping.find_due().purge
+            housekeeping.sweep("purge")
+        assert "purge" not in housekeeping.find_due().sweeps
         Sweep.objects.update(last_error_at=Now() - report.RETRY_AFTER)
-        assert housekeeping.find_due().purge
+        assert "purge" in housekeeping.find_due().sweeps
         s3.bucket = right
-        assert purge.purge() == 1
+        assert housekeeping.sweep("purge") == 1
 
 
 class TestLook:
     def test_an_empty_database_has_nothing_due(self):
-        assert housekeeping.find_due() == housekeeping.Due(
-            expire=False, purge=False, reconcile=True, images=[]
-        )
+        assert housekeeping.find_due() == housekeeping.Due(sweeps=["reconcile"], images=[])
 
     def test_a_worker_is_told_again_of_an_image_once_its_lease_has_run_out(self, store, receive):
         upload = receive("image")
@@ -144,7 +142,7 @@ class TestLook:
     def test_something_expired_is_due(self, store, receive):
         receive("file", b"x")
         Upload.objects.update(expires_at=Now())
-        assert housekeeping.find_due().expire
+        assert "expire" in housekeeping.find_due().sweeps
 
 
 class TestReconcile:
@@ -152,65 +150,65 @@ class TestReconcile:
         ready()
         receive("image")
         receive("file", b"x")
-        purge.purge()
+        housekeeping.sweep("purge")
         before = keys(store)
-        done = reconcile.reconcile(now=after_the_grace())
+        done = housekeeping.sweep("reconcile", now=after_the_grace())
         assert (done.vanished, done.orphaned) == (0, 0)
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(store) == before
 
     def test_rows_whose_objects_vanished_go_even_all_of_them(self, store, ready):
         images = [ready() for _ in range(3)]
         store.delete([image.served_key for image in images])
-        assert reconcile.reconcile(now=after_the_grace()).vanished == 3
-        purge.purge()
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).vanished == 3
+        housekeeping.sweep("purge")
         assert (Upload.objects.count(), keys(store)) == (0, set())
 
     @pytest.mark.parametrize("prefix", ["images", "thumbs"])
     def test_one_object_of_an_image_is_enough(self, store, ready, prefix):
         store.delete([f"{prefix}/{ready().id}"])
-        assert reconcile.reconcile(now=after_the_grace()).vanished == 1
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).vanished == 1
 
     def test_an_image_whose_incoming_object_vanished_goes(self, store, receive):
         store.delete([receive("image").incoming_key])
-        assert reconcile.reconcile(now=after_the_grace()).vanished == 1
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).vanished == 1
 
     def test_what_is_younger_than_the_grace_is_left_alone(self, store, receive):
         store.delete([receive("file", b"x").served_key])
         store_object(store, f"files/{uuid.uuid4()}")
-        done = reconcile.reconcile()
+        done = housekeeping.sweep("reconcile")
         assert (done.vanished, done.orphaned) == (0, 0)
 
     def test_an_object_without_a_row_goes_whatever_it_is_called(self, store):
         for key in (f"files/{uuid.uuid4()}", "images/x", f"thumbs/{uuid.uuid4()}.part"):
             store_object(store, key)
-        assert reconcile.reconcile(now=after_the_grace()).orphaned == 3
-        purge.purge()
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).orphaned == 3
+        housekeeping.sweep("purge")
         assert keys(store) == set()
 
     def test_bytes_that_come_again_after_an_image_is_ready_go(self, store, ready):
         upload = ready()
-        purge.purge()
+        housekeeping.sweep("purge")
         store_object(store, upload.incoming_key)
-        assert reconcile.reconcile(now=after_the_grace()).orphaned == 1
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).orphaned == 1
 
     def test_bytes_that_come_after_the_delete_go(self, store, receive, owner):
         upload = receive("file", b"x")
         discard.discard_upload(upload_id=upload.id, owner=owner)
-        purge.purge()
+        housekeeping.sweep("purge")
         store_object(store, upload.served_key)
-        assert reconcile.reconcile(now=after_the_grace()).orphaned == 1
-        purge.purge()
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).orphaned == 1
+        housekeeping.sweep("purge")
         assert keys(store) == set()
 
     def test_the_marker_stays(self, store):
-        reconcile.reconcile(now=after_the_grace())
+        housekeeping.sweep("reconcile", now=after_the_grace())
         assert marker.read_marker() == str(Installation.objects.get().marker)
 
     def test_a_listing_that_lacks_what_is_there_removes_nothing(self, store, receive, monkeypatch):
         receive("file", b"x")
         monkeypatch.setattr(store, "pages", lambda prefix, after="": iter([[]]))
-        assert reconcile.reconcile(now=after_the_grace()).vanished == 0
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).vanished == 0
         assert Upload.objects.count() == 1
 
     def test_pages_are_walked_to_their_end_on_both_sides(self, store, receive, monkeypatch):
@@ -225,7 +223,7 @@ class TestReconcile:
 
         monkeypatch.setattr(store, "pages", in_pages_of_two)
         store.delete([uploads[0].served_key, uploads[4].served_key])
-        done = reconcile.reconcile(now=after_the_grace())
+        done = housekeeping.sweep("reconcile", now=after_the_grace())
         assert (done.vanished, done.orphaned) == (2, 1)
         assert set(PurgeKey.objects.values_list("key", flat=True)) == {
             orphan,
@@ -253,7 +251,7 @@ class TestReconcile:
         receive("file", b"x")
         s3.bucket = "gone"
         with pytest.raises(StorageUnavailable):
-            reconcile.reconcile(now=after_the_grace())
+            housekeeping.sweep("reconcile", now=after_the_grace())
         assert Upload.objects.count() == 1
         assert Sweep.objects.get(name="reconcile").last_error
 
@@ -261,13 +259,13 @@ class TestReconcile:
         receive("file", b"x")
         disk.root.rename(disk.root.with_name("elsewhere"))
         with pytest.raises(StorageUnavailable):
-            reconcile.reconcile(now=after_the_grace())
+            housekeeping.sweep("reconcile", now=after_the_grace())
         assert Upload.objects.count() == 1
 
     def test_an_emptied_bucket_takes_its_rows_along(self, store, receive):
         upload = receive("file", b"x")
         store.delete([upload.served_key, "marker"])
-        assert reconcile.reconcile(now=after_the_grace()).vanished == 1
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).vanished == 1
 
     def test_a_loss_of_more_than_a_fifth_and_a_hundred_stops_and_says_so(
         self, store, receive, monkeypatch, settings
@@ -277,7 +275,7 @@ class TestReconcile:
         uploads = [receive("file", b"x") for _ in range(10)]
         store.delete([upload.served_key for upload in uploads[:3]])
         with pytest.raises(TooMuchToRemove):
-            reconcile.reconcile(now=after_the_grace())
+            housekeeping.sweep("reconcile", now=after_the_grace())
         assert Upload.objects.count() == 10
         assert "3 of 10 rows" in Sweep.objects.get(name="reconcile").last_error
 
@@ -285,21 +283,21 @@ class TestReconcile:
         monkeypatch.setattr(walk, "ALARM_ABOVE", 1)
         uploads = [receive("file", b"x") for _ in range(10)]
         store.delete([upload.served_key for upload in uploads[:2]])
-        assert reconcile.reconcile(now=after_the_grace()).vanished == 2
+        assert housekeeping.sweep("reconcile", now=after_the_grace()).vanished == 2
 
     def test_too_many_objects_without_a_row_stop_it_as_well(self, store, monkeypatch):
         monkeypatch.setattr(walk, "ALARM_ABOVE", 2)
         for _ in range(3):
             store_object(store, f"files/{uuid.uuid4()}")
         with pytest.raises(TooMuchToRemove):
-            reconcile.reconcile(now=after_the_grace())
+            housekeeping.sweep("reconcile", now=after_the_grace())
         assert PurgeKey.objects.count() == 0
 
     def test_the_usage_row_is_counted_anew(self, store, receive):
         receive("file", b"12345")
         discard.queue_key("files/a", size_bytes=7)
         Installation.objects.update(used_bytes=999)
-        reconcile.reconcile()
+        housekeeping.sweep("reconcile")
         assert Installation.objects.get().used_bytes == 12
 
 
@@ -314,10 +312,10 @@ class TestForeignBucket:
 
     def test_nothing_in_it_is_removed_and_each_sweep_says_why(self, store, foreign):
         before = keys(store)
-        expire.expire(now=clocks.database_clock() + LATER)
-        for sweep in (purge.purge, reconcile.reconcile):
+        housekeeping.sweep("expire", now=clocks.database_clock() + LATER)
+        for name in ("purge", "reconcile"):
             with pytest.raises(BucketMismatch, match="belongs to the installation"):
-                sweep(now=after_the_grace())
+                housekeeping.sweep(name, now=after_the_grace())
         assert keys(store) == before
         for name in ("purge", "reconcile"):
             assert "belongs to the installation" in Sweep.objects.get(name=name).last_error
@@ -325,7 +323,7 @@ class TestForeignBucket:
     def test_no_row_is_removed_either(self, store, foreign):
         store.delete([foreign.served_key])
         with pytest.raises(BucketMismatch):
-            reconcile.reconcile(now=after_the_grace())
+            housekeeping.sweep("reconcile", now=after_the_grace())
         assert Upload.objects.count() == 1
 
     def test_a_new_database_does_not_adopt_a_bucket_with_uploads(self, store, foreign):
@@ -353,9 +351,9 @@ class TestAlone:
         other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(1, 1)")
-        assert reconcile.reconcile() is None
+        assert housekeeping.sweep("reconcile") is None
         other.close()
         for _ in range(100):
-            if done := reconcile.reconcile():
+            if done := housekeeping.sweep("reconcile"):
                 break
         assert done

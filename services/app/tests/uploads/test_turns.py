@@ -66,9 +66,9 @@ class TestOneAtATime:
     @pytest.mark.parametrize("name", SWEEPS)
     def test_a_sweep_leaves_the_one_that_is_at_it_alone(self, store, another, name):
         take_turn(another)
-        assert housekeeping.SWEEPS[name][1]() is None
+        assert housekeeping.sweep(name) is None
         another.close()
-        wait_until(lambda: housekeeping.SWEEPS[name][1]() is not None)
+        wait_until(lambda: housekeeping.sweep(name) is not None)
 
     @pytest.mark.parametrize("name", SWEEPS)
     @pytest.mark.parametrize("fails", [False, True])
@@ -78,9 +78,9 @@ class TestOneAtATime:
                 monkeypatch.setattr(f"uploads.sweeps.{within}", lambda *_: 1 / 0)
             discard.queue_key("files/a", size_bytes=0)
             with pytest.raises(ZeroDivisionError):
-                housekeeping.SWEEPS[name][1]()
+                housekeeping.sweep(name)
         else:
-            housekeeping.SWEEPS[name][1]()
+            housekeeping.sweep(name)
         assert not turns.taken()
         take_turn(another)
         assert turns.taken()
@@ -106,7 +106,7 @@ class TestOneAtATime:
         Sweep.objects.create(name="purge", told_until=Now() + hour, last_error_at=Now() + hour)
         Sweep.objects.create(name="reconcile", last_ok=Now() + hour)
         due = housekeeping.find_due()
-        assert due.sweeps() == SWEEPS
+        assert due.sweeps == SWEEPS
         assert ticks(monkeypatch, 1)
 
     def test_those_that_are_due_take_turns(self, store, receive, monkeypatch):
@@ -123,7 +123,7 @@ class TestOneAtATime:
         """SIGKILL in the middle of a sweep: its session ends with it."""
         code = (
             "import django; django.setup()\n"
-            "from uploads.sweeps import turns\nimport time\n"
+            "from uploads.sweeps import housekeeping, turns\nimport time\n"
             "with turns.turn('purge', lambda: False) as mine:\n"
             "    print(mine is not None, flush=True); time.sleep(600)\n"
         )
@@ -138,9 +138,9 @@ class TestOneAtATime:
         ) as process:
             assert process.stdout.readline() == "True\n"
             assert turns.taken()
-            assert purge.purge() is None
+            assert housekeeping.sweep("purge") is None
             process.send_signal(signal.SIGKILL)
-        wait_until(lambda: purge.purge() is not None)
+        wait_until(lambda: housekeeping.sweep("purge") is not None)
 
 
 class TestRest:
@@ -179,8 +179,8 @@ class TestRest:
         monkeypatch.setattr(turns.Turn, "over", lambda self: next(over))
         for number in range(9):
             discard.queue_key(f"files/{number}", size_bytes=0)
-        assert purge.purge() == 4
-        assert housekeeping.find_due().purge
+        assert housekeeping.sweep("purge") == 4
+        assert "purge" in housekeeping.find_due().sweeps
 
     def test_a_reconcile_comes_to_its_end_in_many_turns(self, store, receive, monkeypatch):
         uploads = [receive("file", b"x") for _ in range(6)]
@@ -204,19 +204,19 @@ class TestRest:
         # Each turn does one step: it is over from the second time that it is asked.
         monkeypatch.setattr(turns.Turn, "over", lambda self: next(asked) % 2 == 1)
         while True:
-            done = reconcile.reconcile(now=later)
+            done = housekeeping.sweep("reconcile", now=later)
             turn_count += 1
             assert turn_count < 60
             if not Sweep.objects.get(name="reconcile").progress:
                 break
-            assert housekeeping.find_due().reconcile
+            assert "reconcile" in housekeeping.find_due().sweeps
         assert turn_count > 3
         assert (done.vanished, done.orphaned) == (2, 6)
         monkeypatch.undo()
         Sweep.objects.update(progress="")
-        purge.purge()
+        housekeeping.sweep("purge")
         assert keys(store) == {upload.served_key for upload in uploads[1:5]}
-        assert not housekeeping.find_due().reconcile  # for RECONCILE_EVERY
+        assert "reconcile" not in housekeeping.find_due().sweeps  # for RECONCILE_EVERY
 
     @pytest.mark.parametrize("progress", ["{}", "[]", "null", "no JSON", '{"done": {"x": 1}}'])
     def test_a_rest_that_nobody_understands_is_no_end(self, store, progress):
@@ -224,7 +224,12 @@ class TestRest:
         orphan = f"files/{uuid.uuid4()}"
         store.put(orphan, io.BytesIO(b"x"), content_type="text/plain")
         Sweep.objects.create(name="reconcile", progress=progress)
-        assert reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE).orphaned == 1
+        assert (
+            housekeeping.sweep(
+                "reconcile", now=clocks.database_clock() + 3 * reconcile.GRACE
+            ).orphaned
+            == 1
+        )
         assert Sweep.objects.get(name="reconcile").progress == ""
 
     def test_a_reconcile_that_failed_on_its_way_did_not_do_well(self, store, monkeypatch):
@@ -241,12 +246,12 @@ class TestRest:
             asked = iter(range(10**6))
             patch.setattr(turns.Turn, "over", lambda self: next(asked) % 2 == 1)
             with pytest.raises(ValueError, match="odd"):
-                reconcile.reconcile()
+                housekeeping.sweep("reconcile")
             assert Sweep.objects.get(name="reconcile").progress
             while Sweep.objects.get(name="reconcile").progress:
-                reconcile.reconcile()
+                housekeeping.sweep("reconcile")
         assert Sweep.objects.get(name="reconcile").last_ok is None
-        reconcile.reconcile()
+        housekeeping.sweep("reconcile")
         assert Sweep.objects.get(name="reconcile").last_ok is not None
 
 
@@ -269,17 +274,17 @@ class TestHalves:
         monkeypatch.setattr(reconcile.marker, "pair", reconcile.marker.check_ours)
         monkeypatch.setattr(store, "pages", list_)
         with pytest.raises(StorageUnavailable):
-            reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
+            housekeeping.sweep("reconcile", now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert (
             f"{bad}/: SlowDown on ListObjectsV2" in Sweep.objects.get(name="reconcile").last_error
         )
-        purge.purge()
+        housekeeping.sweep("purge")
         assert {key.partition("/")[0] for key in keys(store)} == {bad}
 
     @pytest.mark.parametrize(
         "part",
         [
-            "reconcile.remove_leftovers",
+            "housekeeping.remove_leftovers",
             "reconcile.abort_forgotten_parts",
             "walk.discard_vanished",
             "walk.queue_key",
@@ -297,7 +302,7 @@ class TestHalves:
 
         monkeypatch.setattr(f"uploads.sweeps.{part}", fail)
         with pytest.raises(OSError, match="no such luck"):
-            reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
+            housekeeping.sweep("reconcile", now=clocks.database_clock() + 3 * reconcile.GRACE)
         row = Sweep.objects.get(name="reconcile")
         assert "no such luck" in row.last_error
         assert row.last_ok is None
@@ -321,7 +326,7 @@ class TestHalves:
             real(key, multipart_id)
 
         monkeypatch.setattr(store, "abort_parts", abort)
-        done = reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
+        done = housekeeping.sweep("reconcile", now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert done.aborted == 3
         left = [parts.key for page in store.list_parts() for parts in page]
         assert left == ["files/1"]
@@ -343,7 +348,7 @@ class TestHalves:
 
         monkeypatch.setattr(store, "head", head)
         with pytest.raises(StorageUnavailable):
-            reconcile.reconcile(now=clocks.database_clock() + 3 * reconcile.GRACE)
+            housekeeping.sweep("reconcile", now=clocks.database_clock() + 3 * reconcile.GRACE)
         assert list(Upload.objects.values_list("id", flat=True)) == [uploads[1].id]
 
     @pytest.mark.parametrize("task", [tasks.expire, tasks.purge, tasks.reconcile])
@@ -375,6 +380,6 @@ class TestLocked:
 
     def purge(self) -> int | None:
         try:
-            return purge.purge()
+            return housekeeping.sweep("purge")
         finally:
             connection.close()

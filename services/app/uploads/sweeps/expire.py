@@ -5,23 +5,21 @@ from django.db.models.functions import Now
 
 from uploads.discard import discard_uploads
 from uploads.models import Moment, Refusal, Upload
-from uploads.sweeps import turns
-from uploads.sweeps.report import reporting
+from uploads.sweeps.run import Run
 
 BATCH = 1000  # rows a transaction
 
 
-def expire(now: Moment | None = None) -> int | None:
-    """Discard what is past its time; how many went. None while another sweep is at it."""
+def forget_refusals(run: Run) -> None:
+    """Delete the refusals whose owners have had their time to ask."""
+    Refusal.objects.filter(until__lte=run.now or Now()).delete()
+
+
+def expire(run: Run) -> int:
+    """Discard the uploads that are past their time; how many went."""
     total = 0
-    with turns.turn("expire", turns.image_waits) as mine:
-        if mine is None:
-            return None
-        with reporting("expire") as report:
-            with report.part("refusals"):
-                Refusal.objects.filter(until__lte=now or Now()).delete()
-            while not mine.over() and (gone := expire_batch(now or Now())):
-                total += gone
+    while not run.turn.over() and (gone := expire_batch(run.now or Now())):
+        total += gone
     return total
 
 

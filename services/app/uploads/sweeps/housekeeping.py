@@ -7,7 +7,7 @@ Each sweep may run twice, late, or be killed. One runs at a time (`turns`), and 
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -15,25 +15,54 @@ from django.db.models import Q
 from django.db.models.functions import Greatest, Now
 
 from uploads.models import Moment, PurgeKey, Sweep, Upload
-from uploads.processing import RETELL_AFTER
+from uploads.processing import RETELL_AFTER, remove_leftovers
 from uploads.sweeps import report, turns
-from uploads.sweeps.expire import expire
+from uploads.sweeps.expire import expire, forget_refusals
 from uploads.sweeps.purge import purge
 from uploads.sweeps.reconcile import reconcile
+from uploads.sweeps.run import Run, running
 from uploads.sweeps.walk import Reconciled
 
 TELL_MAX = 100  # images told of again in one tick
 BUSY = "another sweep is at it"
 
-# Who does what, and what its count is called in Flower.
-SWEEPS: dict[str, tuple[str, Callable[[], object]]] = {
-    # Uploads past their time or never completed in time; refusals that nobody asks for any more.
-    "expire": ("expired", expire),
-    # Objects, and parts of objects, that nobody owns any more: the keys in the queue.
-    "purge": ("purged", purge),
-    # Rows without an object, objects without a row, forgotten parts, the count of bytes; and what
-    # killed workers left on this machine's disk.
-    "reconcile": ("reconciled", reconcile),
+
+@dataclass(frozen=True)
+class Chore:
+    """What one sweep has to do."""
+
+    counted: str  # what its count is called in Flower: that of its last step
+    # Called as the sweep's row calls what stopped one; a step that fails stops no other.
+    steps: dict[str, Callable[[Run], object]]
+    is_there: Callable[[Moment], bool]
+    rests_after_failure: bool = True
+
+
+# The weightiest first: a sweep leaves the rest to its next turn where one above it is due.
+SWEEPS = {
+    "expire": Chore(
+        counted="expired",
+        is_there=lambda now: Upload.objects.due(now).exists(),
+        rests_after_failure=False,
+        steps={
+            "refusals": forget_refusals,  # that nobody asks for any more
+            "": expire,  # uploads past their time, or never completed in time
+        },
+    ),
+    "purge": Chore(
+        counted="purged",
+        is_there=lambda now: PurgeKey.objects.due(now).exists(),
+        steps={"": purge},  # objects, and parts of objects, that nobody owns any more
+    ),
+    "reconcile": Chore(
+        counted="reconciled",
+        is_there=lambda _: reconcile_is_due(),
+        steps={
+            # Killed attempts' folders.
+            "what workers left on this machine's disk": lambda _: remove_leftovers(),
+            "": reconcile,  # rows without an object, objects without a row, parts, the bytes' count
+        },
+    ),
 }
 
 
@@ -41,29 +70,46 @@ SWEEPS: dict[str, tuple[str, Callable[[], object]]] = {
 class Due:
     """What a tick found to do."""
 
-    expire: bool
-    purge: bool
-    reconcile: bool
-    images: list[uuid.UUID]
-
-    def sweeps(self) -> list[str]:
-        """The names of the sweeps that have something to do."""
-        return [name for name in SWEEPS if getattr(self, name)]
+    sweeps: list[str]
+    images: list[uuid.UUID]  # to be made safe, of which no worker was told lately
 
 
 def find_due(now: Moment | None = None) -> Due:
     """What is due; the images found count as told, so that the next tick does not repeat it."""
     moment = now or Now()
-    keys = PurgeKey.objects.due(moment).exists()
+    present = [name for name in SWEEPS if SWEEPS[name].is_there(moment)]
     due = Due(
-        expire=Upload.objects.due(moment).exists(),
-        purge=keys and not report.failed_lately("purge"),
-        reconcile=reconcile_is_due() and not report.failed_lately("reconcile"),
+        sweeps=[name for name in present if not rests(name)],
         images=requeue_stalled_images(moment),
     )
-    idle = {"expire": due.expire, "purge": keys}
-    report.note_well([name for name, something in idle.items() if not something])
+    # A reconcile that is not due yet is neither well nor unwell.
+    report.note_well([name for name in ("expire", "purge") if name not in present])
     return due
+
+
+def rests(name: str) -> bool:
+    """Whether the sweep failed, and is not tried again yet."""
+    return SWEEPS[name].rests_after_failure and report.failed_lately(name)
+
+
+def sweep(name: str, now: datetime | None = None) -> object:
+    """Take each of the sweep's steps, and give the count of the last. None while another sweep is
+    at it; what stopped a step is raised at the end."""
+    done = None
+    with running(name, lambda: others_wait(name), now) as run:
+        if run is not None:
+            for what, step in SWEEPS[name].steps.items():
+                with run.report.part(what):
+                    done = step(run)
+    return done
+
+
+def others_wait(name: str) -> bool:
+    """Whether an image, or a sweep that is above this one in the list, waits for the slot."""
+    above = list(SWEEPS)[: list(SWEEPS).index(name)]
+    return turns.image_waits() or any(
+        SWEEPS[other].is_there(Now()) and not rests(other) for other in above
+    )
 
 
 def run(*names: str) -> dict[str, object]:
@@ -72,14 +118,13 @@ def run(*names: str) -> dict[str, object]:
     said = {}
     errors = []
     for name in names:
-        counted, sweep = SWEEPS[name]
         try:
-            done = sweep()
+            done = sweep(name)
         except Exception as error:  # it is in the sweep's row
             errors.append(error)
         else:
             counts = done.counts() if isinstance(done, Reconciled) else done
-            said[counted] = BUSY if done is None else counts
+            said[SWEEPS[name].counted] = BUSY if done is None else counts
     if errors:
         raise errors[0]
     return said
@@ -88,19 +133,17 @@ def run(*names: str) -> dict[str, object]:
 def hand_over(due: Due) -> str | None:
     """The sweep that a worker is to be told of: of those due, the one that ran least recently. None
     where one is at it, in whatever worker, or a worker was told of one a moment ago."""
-    if not due.sweeps() or turns.taken():
+    if not due.sweeps or turns.taken():
         return None
     with transaction.atomic():
-        Sweep.objects.bulk_create(
-            [Sweep(name=name) for name in due.sweeps()], ignore_conflicts=True
-        )
+        Sweep.objects.bulk_create([Sweep(name=name) for name in due.sweeps], ignore_conflicts=True)
         told = Q(told_until__gt=Now(), told_until__lte=Now() + turns.TOLD)
         ran = Greatest("last_ok", "last_error_at")
         rows = Sweep.objects.select_for_update().annotate(told=told)
         rows = rows.order_by(ran.asc(nulls_first=True), "name")
         if any(row.told for row in rows):
             return None
-        name = next(row.name for row in rows if row.name in due.sweeps())
+        name = next(row.name for row in rows if row.name in due.sweeps)
         Sweep.objects.filter(name=name).update(told_until=Now() + turns.TOLD)
     return name
 

@@ -9,12 +9,11 @@ from django.db.models.functions import Least, Now, Power
 
 from uploads.bucket import marker
 from uploads.errors import StorageUnavailable
-from uploads.models import Installation, PurgeKey, Upload
+from uploads.models import Installation, PurgeKey
 from uploads.storage import DELETE_MAX, storage
-from uploads.sweeps import turns
 from uploads.sweeps.clocks import database_clock
-from uploads.sweeps.report import Report, reporting
-from uploads.sweeps.turns import Turn
+from uploads.sweeps.report import Report
+from uploads.sweeps.run import Run
 
 # Longer than one DeleteObjects may take with its timeouts and its retry.
 PURGE_LEASE = timedelta(seconds=30)
@@ -22,31 +21,26 @@ PURGE_AGAIN = timedelta(seconds=60)  # when what a ticket may have written again
 PURGE_BACKOFF_MAX = 5  # doublings, for a key that storage will not delete
 
 
-def purge(now: datetime | None = None) -> int | None:
-    """Delete the queued keys that are due from storage, and forget them; how many went. None while
-    another sweep is at it.
+def purge(run: Run) -> int:
+    """Delete the queued keys that are due from storage, and forget them; how many went.
 
-    Stops, and says so in its row, where the bucket is not ours or does not answer.
+    Stops where the bucket is not ours or does not answer.
     """
     total = 0
-    with turns.turn("purge", lambda: turns.image_waits() or Upload.objects.due().exists()) as mine:
-        if mine is None:
-            return None
-        with reporting("purge") as report:
-            while not mine.over() and PurgeKey.objects.due(now).exists():
-                marker.check_ours()
-                moment = now or database_clock()
-                leased = lease_keys(moment)
-                if not leased:  # they are in another transaction's hands
-                    break
-                whole = [key for key in leased if not leased[key]]
-                in_parts = {key: leased[key] for key in leased if leased[key]}
-                with report.part(""):
-                    total += purge_keys(whole, moment, report)
-                with report.part(""):
-                    total += purge_parts(in_parts, moment, mine, report)
-                if report.error is not None:
-                    break
+    while not run.turn.over() and PurgeKey.objects.due(run.now).exists():
+        marker.check_ours()
+        moment = run.now or database_clock()
+        leased = lease_keys(moment)
+        if not leased:  # they are in another transaction's hands
+            break
+        whole = [key for key in leased if not leased[key]]
+        in_parts = {key: leased[key] for key in leased if leased[key]}
+        with run.report.part(""):
+            total += purge_keys(whole, moment, run.report)
+        with run.report.part(""):
+            total += purge_parts(in_parts, moment, run)
+        if run.report.error is not None:
+            break
     return total
 
 
@@ -61,7 +55,7 @@ def purge_keys(keys: list[str], leased_at: datetime, report: Report) -> int:
     return forget_keys([key for key in keys if key not in errors], leased_at)
 
 
-def purge_parts(parts: dict[str, str], leased_at: datetime, mine: Turn, report: Report) -> int:
+def purge_parts(parts: dict[str, str], leased_at: datetime, run: Run) -> int:
     """Abort what arrives in parts under the keys, by their ids, and purge them; how many went.
 
     One by one: one that fails, or takes all the time there is, is put off for longer and stops no
@@ -70,14 +64,14 @@ def purge_parts(parts: dict[str, str], leased_at: datetime, mine: Turn, report: 
     total = 0
     errors = {}
     for key, multipart_id in parts.items():
-        if mine.over():
+        if run.turn.over():
             break
         try:
             storage().abort_parts(key, multipart_id)
-            total += purge_keys([key], leased_at, report)
+            total += purge_keys([key], leased_at, run.report)
         except StorageUnavailable as error:
             errors[key] = error.cause
-    report.stays(errors)
+    run.report.stays(errors)
     return total
 
 

@@ -7,21 +7,18 @@ from django.db import connection
 from uploads.bucket import marker
 from uploads.errors import StorageUnavailable
 from uploads.keys import PREFIXES, prefix_of
-from uploads.models import Installation, PurgeKey, State, Upload
-from uploads.processing import remove_leftovers
+from uploads.models import Installation, State, Upload
 from uploads.storage import storage
-from uploads.sweeps import turns
 from uploads.sweeps.clocks import database_clock, storage_clock
-from uploads.sweeps.report import Report, failed_lately, reporting
-from uploads.sweeps.turns import Turn
+from uploads.sweeps.run import Run
 from uploads.sweeps.walk import Reconciled, Walk
 
 # What is younger may be in motion.
 GRACE = timedelta(seconds=60)
 
 
-def reconcile(now: datetime | None = None) -> Reconciled | None:
-    """Hold rows and storage against each other, both ways; None while another sweep is at it.
+def reconcile(run: Run) -> Reconciled:
+    """Hold rows and storage against each other, both ways.
 
     1. List the prefixes, each beside its rows. A long listing takes a rest where others wait, and
        goes on from there in its next turn.
@@ -33,50 +30,36 @@ def reconcile(now: datetime | None = None) -> Reconciled | None:
     unless its operator agreed to that (`pair_bucket --take`): once, or where there is more than one
     pass removes, until it is done.
     """
-    with turns.turn("reconcile", others_wait) as mine:
-        if mine is None:
-            return None
-        with reporting("reconcile") as report:
-            with report.part("what workers left on this machine's disk"):
-                remove_leftovers()
-            marker.pair()
-            walked = Walk.resume()
-            # By the clock that wrote the rows, and by the one that wrote the objects.
-            rows_before = (now or database_clock()) - GRACE
-            objects_before = (now or storage_clock()) - GRACE
-            while walked.prefixes and not mine.over():
-                with report.part(f"{walked.prefixes[0]}/"):
-                    walked.go_on(rows_before, objects_before, mine)
-                    continue
-                walked.next_prefix()
-            agreed = Installation.objects.get().removal_agreed
-            if not walked.prefixes:
-                with report.part("objects"):
-                    walked.queue_orphans(agreed, report)
-                with report.part("rows"):
-                    walked.discard_missing(agreed, mine, report)
-            if not walked.unfinished:
-                with report.part("parts"):
-                    walked.done.aborted = abort_forgotten_parts(objects_before, mine, report)
-                with report.part("bytes"):
-                    recount_bytes()
-                if agreed and walked.orphans.all_kept and walked.missing.all_kept:
-                    Installation.objects.update(removal_agreed=False)
-            walked.well = report.well = walked.well and report.error is None
-            walked.rest()
-        return walked.done
+    report = run.report
+    marker.pair()
+    walked = Walk.resume()
+    # By the clock that wrote the rows, and by the one that wrote the objects.
+    rows_before = (run.now or database_clock()) - GRACE
+    objects_before = (run.now or storage_clock()) - GRACE
+    while walked.prefixes and not run.turn.over():
+        with report.part(f"{walked.prefixes[0]}/"):
+            walked.go_on(rows_before, objects_before, run.turn)
+            continue
+        walked.next_prefix()
+    agreed = Installation.objects.get().removal_agreed
+    if not walked.prefixes:
+        with report.part("objects"):
+            walked.queue_orphans(agreed, report)
+        with report.part("rows"):
+            walked.discard_missing(agreed, run.turn, report)
+    if not walked.unfinished:
+        with report.part("parts"):
+            walked.done.aborted = abort_forgotten_parts(objects_before, run)
+        with report.part("bytes"):
+            recount_bytes()
+        if agreed and walked.orphans.all_kept and walked.missing.all_kept:
+            Installation.objects.update(removal_agreed=False)
+    walked.well = report.well = walked.well and report.error is None
+    walked.rest()
+    return walked.done
 
 
-def others_wait() -> bool:
-    """Whether an image or another sweep waits for the slot."""
-    return (
-        turns.image_waits()
-        or Upload.objects.due().exists()
-        or (PurgeKey.objects.due().exists() and not failed_lately("purge"))
-    )
-
-
-def abort_forgotten_parts(settled_before: datetime, mine: Turn, report: Report) -> int:
+def abort_forgotten_parts(settled_before: datetime, run: Run) -> int:
     """Drop what was begun in parts and no row names; how many there were.
 
     A process that dies between beginning and writing the id into its row leaves such a one behind.
@@ -95,13 +78,13 @@ def abort_forgotten_parts(settled_before: datetime, mine: Turn, report: Report) 
             ).values_list("multipart_id", flat=True)
         )
         for parts in ours:
-            if parts.multipart_id not in named and not mine.over():
+            if parts.multipart_id not in named and not run.turn.over():
                 try:
                     storage().abort_parts(parts.key, parts.multipart_id)
                     total += 1
                 except StorageUnavailable as error:
                     errors[parts.key] = error.cause
-    report.stays(errors)
+    run.report.stays(errors)
     return total
 
 
