@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from pages.body import FILES_AT_ONCE, ArrivedFile
+from pages.spool import FILES_AT_ONCE, ArrivedFile
 from pages.wording import DAY, HOUR, MINUTE, duration, shown_name
 from uploads import images, limits
 from uploads.errors import InvalidUpload

@@ -54,7 +54,7 @@ MIDDLEWARE = [
     "pages.refusals.RefusalMiddleware",
     "s3tasks.web.slash.SlashMiddleware",
     # Before CSRF, whose check reads the whole body.
-    "pages.middleware.BodyLimitMiddleware",
+    "pages.form_reader.FormReaderMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

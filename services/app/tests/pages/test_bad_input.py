@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from pages.body import Spool
+from pages.spool import Spool
 from s3tasks.web import request_body
 from support import multipart
 from support.multipart import message, nothing_is_left, post

@@ -6,7 +6,7 @@ from random import randrange
 import pytest
 from django.test import Client
 
-from pages import body
+from pages import spool
 from support import multipart
 from support.multipart import message, nothing_is_left
 from support.samples import picture
@@ -36,7 +36,7 @@ def spooled(monkeypatch):
             sizes[self.place] += len(data)
             return super().write(data)
 
-    monkeypatch.setattr(body.tempfile, "TemporaryFile", Counted)
+    monkeypatch.setattr(spool.tempfile, "TemporaryFile", Counted)
     return sizes
 
 

@@ -22,7 +22,7 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 
 from pages import errors
-from pages.body import FILES_AT_ONCE, Parser, Spool
+from pages.spool import FILES_AT_ONCE, Parser, Spool
 from s3tasks.web.request_body import UNKNOWN_LENGTH, body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads import limits
@@ -31,7 +31,7 @@ from uploads.models import Kind
 from uploads.rate import check_rate
 
 
-class BodyLimitMiddleware:
+class FormReaderMiddleware:
     """Every multipart form is read here, up to the limit of the page that it is for, once all that
     can be known without it is in order."""
 
