@@ -46,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     from moto.server import ThreadedMotoServer
 
     from local import servers
-    from support import s3_server
+    from support import quick, s3_server
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="s3tasks-test-"))
@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     sockets = folder / "sockets"
     sockets.mkdir()
     postgres = _running.enter_context(servers.Postgres(folder / "postgres", sockets))
+    quick.without_waiting_for_the_disk(postgres.url)
     valkey = _running.enter_context(servers.Valkey(folder / "valkey"))
     S3Response._bucket_response_post = s3_server.honour_policies()
     S3Response.copy_object = s3_server.copy_what_matches
@@ -82,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     django.setup()
     call_command("compilemessages", verbosity=0)
+    quick.share_clients()
+    quick.empty_by_deleting()
     # The API's document states the limits as they are when it is imported, which would be within
     # whichever test asks for an address first, with that test's limits.
     importlib.import_module(settings.ROOT_URLCONF)
@@ -112,7 +115,7 @@ def disk(settings, tmp_path):
 
 def _empty_store(kind, settings, tmp_path):
     from uploads import existence, storage
-    from uploads.bucket import marker
+    from uploads.keys import MARKER
     from uploads.models import Installation
 
     settings.USE_S3 = kind == "s3"
@@ -123,8 +126,11 @@ def _empty_store(kind, settings, tmp_path):
     store = storage.storage()
     if kind == "s3":
         store.client.create_bucket(Bucket=settings.AWS_STORAGE_BUCKET_NAME)
-    Installation.objects.filter(id=1).update(marker=None, used_bytes=0)
-    marker.pair()
+    else:
+        store.prepare()
+    marker = uuid.uuid4()
+    store.put(MARKER, io.BytesIO(str(marker).encode()), content_type="text/plain")
+    Installation.objects.filter(id=1).update(marker=marker, used_bytes=0)
     yield store
     storage.storage.cache_clear()
 
