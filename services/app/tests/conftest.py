@@ -161,13 +161,23 @@ def stranger() -> uuid.UUID:
     return uuid.uuid4()
 
 
-@pytest.fixture
-def redis(monkeypatch):
-    """The broker, with nothing in it."""
+@pytest.fixture(autouse=True)
+def forget_redis(monkeypatch):
+    """No test meets the client or the open circuit breaker that another one left."""
     from uploads import redis
 
     monkeypatch.setattr(redis.breaker, "open_until", 0.0)
-    redis.client.cache_clear()
+    yield
+    if redis.client.cache_info().currsize:
+        redis.client().connection_pool.disconnect()
+        redis.client.cache_clear()
+
+
+@pytest.fixture
+def redis():
+    """The broker, with nothing in it."""
+    from uploads import redis
+
     client = redis.client()
     client.flushdb()
     yield client
@@ -180,11 +190,9 @@ def one_minute(settings, monkeypatch):
     import redis
 
     from uploads import rate
-    from uploads.redis import breaker
 
     now = 60 * (time.time() // 60) + 20
     monkeypatch.setattr(rate.time, "time", lambda: now)
-    monkeypatch.setattr(breaker, "open_until", 0.0)
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         monkeypatch.setattr(rate, "client", lambda: client)
         yield now

@@ -9,7 +9,6 @@ from django.views.debug import technical_500_response
 from pages import views
 from s3tasks.web.debug_pages import without_secrets
 from support.gateway import send
-from uploads import redis
 
 pytestmark = pytest.mark.django_db
 
@@ -23,10 +22,7 @@ PASSWORDS = ["pa55word-db", "pa55word&<@#$redis"]
 
 
 @pytest.fixture(autouse=True)
-def development(settings, monkeypatch):
-    # Nobody answers at that address, which the next tests must not remember.
-    monkeypatch.setattr(redis.breaker, "open_until", 0.0)
-    redis.client.cache_clear()
+def development(settings):
     settings.DEBUG = True
     settings.ALLOWED_HOSTS = ["localhost"]
     for name, value in SECRETS.items():
@@ -34,8 +30,6 @@ def development(settings, monkeypatch):
     settings.DATABASE_URL = f"postgres://u:{PASSWORDS[0]}@db/s3tasks"
     settings.REDIS_URL = "redis://:pa55word%26%3C%40%23%24redis@redis/0"
     settings.CELERY_BROKER_URL = settings.REDIS_URL
-    yield
-    redis.client.cache_clear()
 
 
 def gives_nothing_away(text):

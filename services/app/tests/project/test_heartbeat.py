@@ -98,19 +98,10 @@ def test_the_worker_is_alive_while_its_loop_and_all_of_its_pool_are(
     assert alive("worker", tmp_path, WORKER_CONCURRENCY=given) == 0
 
 
-def forget_redis():
-    """Close what the process' client holds; the next one reads the settings anew."""
-    redis.client().connection_pool.disconnect()
-    redis.client.cache_clear()
-
-
 @pytest.fixture
 def stands_still(monkeypatch):
     """The worker's loop turned a minute ago."""
     monkeypatch.setattr(heartbeat, "_worker_turned", time.monotonic() - 60)
-    forget_redis()
-    yield
-    forget_redis()
 
 
 def test_a_loop_that_stands_still_is_not_well(stands_still):

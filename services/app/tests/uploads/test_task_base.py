@@ -9,21 +9,12 @@ import pytest
 from django.db import transaction
 
 from support.samples import at_once
-from uploads import discard, rate, redis, tasks
+from uploads import discard, rate, tasks
 from uploads.errors import RateLimited
 from uploads.models import State, Sweep, Upload
 from uploads.sweeps import clocks, housekeeping
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def forget(monkeypatch):
-    """No silence is remembered from another test."""
-    monkeypatch.setattr(redis.breaker, "open_until", 0.0)
-    redis.client.cache_clear()
-    yield
-    redis.client.cache_clear()
 
 
 @pytest.fixture
