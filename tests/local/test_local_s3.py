@@ -1,9 +1,6 @@
 """`make local` with uploads on an S3 server of one's own."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import boto3
 import pytest
@@ -12,7 +9,7 @@ from moto.server import ThreadedMotoServer
 
 from client.visitor import Visitor
 from support import s3_server
-from tests.local.test_local import Tree, wait_for_link
+from tests.support.local_tree import Tree, own_tree, wait_for_link
 from tests.support.stack import set_variables
 
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -21,14 +18,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 @pytest.fixture
 def tree() -> Iterator[Tree]:
     """A tree of its own: what it stores elsewhere would be missed by the next test."""
-    folder = Path(tempfile.mkdtemp(prefix="s3tasks-tree-", dir="/tmp"))
-    folder.chmod(0o755)
-    tree = Tree(folder)
-    try:
+    with own_tree() as tree:
         yield tree
-    finally:
-        tree.end()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """`.env.var` and `.env`: every reader sees the same, and every name is read and explained."""
 
 import ast
-import json
 import math
 import os
 import re
-import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from honcho import environ
 
 from ops import envfile
 from tests.support import ROOT
+from tests.support.compose import compose
 from tests.support.parity import SYSTEMS
 
 TEMPLATE = (ROOT / ".env.var").read_text()
@@ -64,17 +63,6 @@ NOT_READ = {
 }
 # A developer's values where the code's defaults are production's.
 OTHER_DEFAULT = {"DEBUG", "SETTINGS_MODULE_PATH"}
-
-
-def compose(file: Path) -> dict[str, str]:
-    """What a container gets from the file by `env_file`."""
-    if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"]).returncode:
-        pytest.skip("docker's client with Compose is not installed")
-    project = file.parent / "compose.yml"
-    project.write_text(f"services: {{it: {{image: it, env_file: {file}}}}}\n")
-    command = ["docker", "compose", "-f", str(project), "config", "--format", "json"]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return json.loads(text)["services"]["it"]["environment"]
 
 
 READERS = {

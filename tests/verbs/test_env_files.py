@@ -16,8 +16,8 @@ from local import run
 from ops import budget, doctor, engine, envfile, heroku, ports, production
 from ops import prod as prod_verb
 from tests.support import ROOT
+from tests.support.compose import compose
 from tests.support.machine import INFO, Machine, prod
-from tests.verbs.test_env import compose
 
 CASES = 400
 GOOD = "# a comment\nDEBUG=True\n"
