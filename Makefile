@@ -21,51 +21,51 @@ up: .env ## Build and start the stack, and print its addresses [containers; no e
 down: .env ## Stop the stack and keep its data [containers]
 	@exec python3 -m ops.compose down
 
-logs: .env ## Follow what the processes say; ARGS=worker for one [containers]
+logs: .env ## Follow the logs; ARGS=worker for one process [containers]
 	@exec python3 -m ops.compose logs --follow --tail 100 $(ARGS)
 
 local: .env .venv ## Run the stack without containers, until Ctrl-C [local]
 	@exec $(VENV)/bin/python -m local.run
 
-dyno: .env ## Run it under Heroku's rules and say whether it would; KEEP=1 to look around [containers]
+dyno: .env ## Run the stack under Heroku's rules and say whether it passes; KEEP=1 leaves it up [containers]
 	@exec python3 -m ops.dyno
 
-prod: .env.production ## Run it for the world, on one server; ARGS="--scale web=3", or any Compose command [containers]
+prod: .env.production ## Run the stack in production on this server; ARGS="--scale web=3", or any Compose command [containers]
 	@exec python3 -m ops.prod $(ARGS)
 
-deploy: .env.production ## Put it on Heroku: APP=name, with FLOWER_APP=name Flower; DRY_RUN=1 only prints [neither]
+deploy: .env.production ## Deploy to Heroku: APP=name, and FLOWER_APP=name for Flower; DRY_RUN=1 only prints [neither]
 	@exec python3 -m ops.heroku
 
-manage: .env ## Django's manage.py ARGS="…", writing files as you [both]
+manage: .env ## Run manage.py, as in ARGS="createsuperuser"; it writes files as you [both]
 	@exec ops/manage.sh $(ARGS)
 
 ##@ Change
 
-test: .venv ## Run the tests; ARGS="-k expire" for some [both]
+test: .venv ## Run the tests; ARGS="-k expire" runs some of them [both]
 	$(VENV)/bin/pytest --numprocesses logical $(ARGS)
 
 lint: .venv ## Run every check of the code [neither]
 	@ops/lint.sh
 
-lock: .venv ## Write the requirements' lock files; ARGS=--upgrade for newer packages [neither]
+lock: .venv ## Write the lock files of the requirements; ARGS=--upgrade gets newer packages [neither]
 	@ops/lock.sh $(ARGS)
 
 ##@ This machine
 
-doctor: .env ## Say what is in the way of `make up`, and what connections it takes [containers]
+doctor: .env ## Say what keeps `make up` from working, and how many connections it takes [containers]
 	@python3 -m ops.doctor
 
-clean: .env ## Remove the data of both ways of running, and say what [both]
+clean: .env ## Delete the data of both ways of running, and say what was deleted [both]
 	@ops/clean.sh
 
 .env: ## Make .env with fresh secrets, or add what an older one lacks [both]
 	@command -v python3 >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 1; }
 	@python3 -m ops.envfile $@
 
-.env.production: ## The same for production, whose S3 and host name you fill in [neither]
+.env.production: ## The same for production; you fill in the S3 keys and the host name [neither]
 	@python3 -m ops.envfile $@
 
-.venv: ## Install what runs and checks the project, when it changed [local]
+.venv: ## Install what runs and checks the project, if that changed [local]
 	@ops/venv.sh
 
 help:

@@ -1,4 +1,4 @@
-"""The README is true: its verbs, variables, defaults and links exist."""
+"""The documents are true: their verbs and links exist."""
 
 import re
 
@@ -6,7 +6,6 @@ import pytest
 
 from tests.support import ROOT
 
-README = (ROOT / "README.md").read_text()
 READMES = [ROOT / "README.md", ROOT / "README.pt-BR.md"]
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -32,18 +31,6 @@ def test_its_table_of_verbs_is_that_of_make(readme):
     helped = re.findall(r"(?m)^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text())
     table = re.findall(r"(?m)^\| `make ([a-z-]+)`", readme.read_text())
     assert sorted(table) == sorted(helped)
-
-
-def test_its_table_of_variables_is_that_of_env_var():
-    lines = (ROOT / ".env.var").read_text().splitlines()
-    variables = [
-        (name, meaning.removeprefix("# "), value)
-        for meaning, line in zip(lines, lines[1:], strict=False)
-        if not line.startswith("#") and "=" in line
-        for name, value in [line.split("=", 1)]
-    ]
-    table = re.findall(r"(?m)^\| `([A-Z0-9_]+)` \| (.*) \| `?([^`|]*?)`? \|$", README)
-    assert table == variables
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -458,7 +458,7 @@ def test_the_setup_of_heroku_yml_is_read_as_yaml_reads_it() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("SECRET_KEY", "", "SECRET_KEY is missing: Signs cookies"),
+        ("SECRET_KEY", "", "SECRET_KEY is missing: The key that signs cookies"),
         ("AWS_SECRET_ACCESS_KEY", "", "AWS_SECRET_ACCESS_KEY is missing"),
         ("AWS_STORAGE_BUCKET_NAME", "", "AWS_STORAGE_BUCKET_NAME is missing"),
         ("FLOWER_BASIC_AUTH", "", "FLOWER_BASIC_AUTH is missing"),
