@@ -245,7 +245,7 @@ class TestImages:
 
 
 class TestFiles:
-    def test_the_last_file_is_set_apart_with_its_link(self, person):
+    def test_the_last_file_is_set_apart_with_its_link(self, person, friend):
         person.open("/files/").choose(text("a.txt"), text("b.txt"))
         expect(person.cards).to_have_count(2)
         expect(person.find(".badge:visible")).to_have_count(1)
@@ -254,6 +254,14 @@ class TestFiles:
         link = person.find("#uploads code").first.inner_text()
         answer = requests.get(link, timeout=5)
         assert answer.content == b"last"
+        # A friend's browser shows what it is, and downloads it under its name.
+        friend.page.goto(link)
+        expect(friend.find("h1")).to_have_text("c.txt")
+        expect(friend.find("pre")).to_have_text("last")
+        with friend.page.expect_download() as download:
+            friend.page.get_by_role("link", name="Download").click()
+        assert download.value.suggested_filename == "c.txt"
+        assert download.value.path().read_bytes() == b"last"
         assert 'filename="c.txt"' in answer.headers["Content-Disposition"]
 
     def test_the_page_shows_the_line_for_a_terminal(self, stack, person):
@@ -305,7 +313,7 @@ class TestWithoutScripts:
 
     def test_the_qr_code_is_a_picture_of_its_own(self, person):
         self.upload(person, text(), path="/files/")
-        with person.page.expect_response(lambda r: r.url.endswith("/qr.svg")) as code:
+        with person.page.expect_response(lambda r: r.url.endswith(".svg")) as code:
             person.page.get_by_role("link", name="QR code").click()
         assert code.value.headers["content-type"] == "image/svg+xml"
 
@@ -409,6 +417,15 @@ class TestAccessibility:
         for path in ("/", "/files/"):
             person.open(path)
             expect(person.cards.first).to_be_visible()
+            person.is_accessible()
+
+    def test_the_page_of_a_link_is(self, stack, person, visitor):
+        visitor.upload_file("photo.jpg", photo(640, 480))
+        visitor.upload_file("ação.txt", "ção 日本".encode(), description="For Ana")
+        for link in visitor.links("/files/"):
+            person.page.goto(link)
+            expect(person.find(".preview")).to_be_visible()
+            person.find("summary").click()
             person.is_accessible()
 
     def test_what_lasts_a_moment_is(self, stack, person, visitor, scripts):

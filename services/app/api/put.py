@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
-from s3tasks.web.plain_text import TEXT, line, line_of
+from s3tasks.web.plain_text import TEXT, line, line_of, prefers_html
 from s3tasks.web.request_body import Body, body_of
 from s3tasks.web.request_head import fault_of_range
 from uploads import deadline, discard
@@ -74,7 +74,7 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
     except UploadError as error:
         body.drain()
         return line_of(error)
-    link = request.build_absolute_uri(upload.get_absolute_url())
+    link = request.build_absolute_uri(upload.file_address)
     deletion = request.build_absolute_uri(reverse("deletion", args=[deletion_secret(upload)]))
     headers = {"X-Url-Delete": deletion, "Cache-Control": "no-store", "Location": link}
     return HttpResponse(f"{link}\n", content_type=TEXT, status=201, headers=headers)
@@ -120,7 +120,7 @@ class Deletion(View):
 
     def answer(self, status: int, sentence: str) -> HttpResponse:
         """A page for browsers, a line for everybody else."""
-        if "text/html" in self.request.headers.get("Accept", ""):
+        if prefers_html(self.request):
             return self.page(status, sentence=sentence)
         return line(status, sentence)
 

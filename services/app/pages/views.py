@@ -1,4 +1,4 @@
-"""My Images, My Files, and the share links: authorise, parse, call the domain, answer."""
+"""My Images and My Files: authorise, parse, call the domain, answer."""
 
 import uuid
 from datetime import timedelta
@@ -7,23 +7,19 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.cache import patch_cache_control
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views import View
 
-from pages import errors, qr, wording
-from pages.base import PageView, VisitorView
+from pages import errors, wording
+from pages.base import VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
 from uploads import discard, limits
 from uploads.arrivals.form import receive_upload
 from uploads.errors import UploadError, UploadNotFound
 from uploads.existence import page_check
-from uploads.links.follow import find_shared, follow_link
 from uploads.models import Kind, State, Upload
 from uploads.rate import check_rate, source_of
-from uploads.storage import Method
 
 # The names of their addresses.
 PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}
@@ -138,32 +134,3 @@ class Delete(VisitorView):
         discard.discard_upload(upload_id=upload.id, owner=self.owner)
         messages.success(request, wording.deleted(upload.filename))
         return redirect(PAGES[Kind(upload.kind)])
-
-
-class Link(PageView):
-    """A share link: where its bytes are, for a moment."""
-
-    kind = Kind.FILE
-
-    def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        method: Method = "HEAD" if request.method == "HEAD" else "GET"
-        response = redirect(follow_link(token=token, kind=self.kind, method=method))
-        # Browsers ask a redirect too whether a page of another site may show where it leads.
-        response["Cross-Origin-Resource-Policy"] = "cross-origin"
-        return response
-
-
-class QrCode(View):
-    """A share link for a telephone's camera, while the link works."""
-
-    kind = Kind.FILE
-
-    def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        try:
-            upload = find_shared(token=token, kind=self.kind)
-        except UploadNotFound as error:
-            return errors.answer(request, error)
-        link = request.build_absolute_uri(upload.get_absolute_url())
-        response = HttpResponse(qr.svg(link), content_type="image/svg+xml")
-        patch_cache_control(response, private=True, max_age=int(upload.seconds_left))
-        return response

@@ -10,7 +10,7 @@ from api.put import Deletion
 from api.ready import ready
 from api.sharex import sharex
 from localstorage.views import LocalStorage
-from pages import operator, views
+from pages import link, operator, views
 from uploads.models import Kind
 
 
@@ -20,16 +20,24 @@ class TokenConverter(StringConverter):
     regex = "[A-Za-z0-9_-]+"
 
 
+class FilenameConverter(StringConverter):
+    """Any file name."""
+
+    regex = r"[\s\S]+"
+
+
 register_converter(TokenConverter, "token")
+register_converter(FilenameConverter, "filename")
 
 urlpatterns = [
     # --- Anyone; a link opens for whoever was given its token of 128 random bits -----------------
     path("readyz", ready),
     path("sharex.sxcu", sharex, name="sharex"),
-    path("i/<token:token>", views.Link.as_view(kind=Kind.IMAGE), name="image-link"),
-    path("i/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
-    path("f/<token:token>", views.Link.as_view(kind=Kind.FILE), name="file-link"),
-    path("f/<token:token>/qr.svg", views.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
+    path("i/<token:token>", link.Image.as_view(), name="image-link"),
+    path("i/<token:token>.svg", link.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
+    path("f/<token:token>", link.Page.as_view(), name="file-link"),
+    path("f/<token:token>.svg", link.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
+    path("f/<token:token>/<filename:filename>", link.File.as_view(), name="file"),
     # --- The owner, by the visitor's cookie; whoever has none gets a new one ---------------------
     path("", views.Images.as_view(), name="images"),
     path("images/clear/", views.Clear.as_view(kind=Kind.IMAGE), name="clear-images"),

@@ -4,6 +4,7 @@ from django import template
 from django.template import Context
 
 from pages import wording
+from pages.icons import icon
 from uploads import limits
 from uploads.links.follow import thumbnail_urls
 from uploads.models import Upload
@@ -12,6 +13,7 @@ register = template.Library()
 register.filter(wording.duration)
 register.filter(wording.time_left)
 register.filter(limits.size)
+register.filter(icon)
 
 
 @register.filter

@@ -1,6 +1,6 @@
 """Answers of one line, which a person reads in a terminal."""
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from uploads.errors import UploadError
 
@@ -18,3 +18,11 @@ def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpR
 def line_of(error: UploadError) -> HttpResponse:
     """The domain's error."""
     return line(error.status, error.sentence, retry_after=error.retry_after)
+
+
+def prefers_html(request: HttpRequest) -> bool:
+    """Whether the answer is read in a browser: it asks for HTML by name, curl and wget do not."""
+    return any(
+        (kind.main_type, kind.sub_type) == ("text", "html") and kind.quality > 0
+        for kind in request.accepted_types
+    )

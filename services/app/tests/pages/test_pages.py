@@ -139,7 +139,7 @@ class TestLinks:
 
 
 class TestQrCodes:
-    @pytest.mark.parametrize("path", ["/i/AAAAAAAAAAAAAAAAAAAAAA/qr.svg", "/f/cut/qr.svg"])
+    @pytest.mark.parametrize("path", ["/i/AAAAAAAAAAAAAAAAAAAAAA.svg", "/f/cut.svg"])
     def test_an_unknown_link_has_none(self, client, path):
         response = client.get(path)
         assert response.status_code == 404
@@ -148,11 +148,11 @@ class TestQrCodes:
     def test_an_expired_link_has_none(self, disk, client):
         add_file(client)
         Upload.objects.update(expires_at=Now())
-        assert client.get(f"/f/{Upload.objects.get().token}/qr.svg").status_code == 404
+        assert client.get(f"/f/{Upload.objects.get().token}.svg").status_code == 404
 
     def test_it_is_a_picture_that_its_browser_keeps_while_the_link_works(self, disk, client):
         add_file(client, ttl="600")
-        response = client.get(f"/f/{Upload.objects.get().token}/qr.svg")
+        response = client.get(f"/f/{Upload.objects.get().token}.svg")
         assert response["Content-Type"] == "image/svg+xml"
         assert response.content.startswith(b"<?xml")
         assert b"<script" not in response.content
@@ -162,7 +162,7 @@ class TestQrCodes:
 
     def test_a_link_without_its_token_s_kind_has_none(self, disk, client):
         add_file(client)
-        assert client.get(f"/i/{Upload.objects.get().token}/qr.svg").status_code == 404
+        assert client.get(f"/i/{Upload.objects.get().token}.svg").status_code == 404
 
 
 class TestImages:

@@ -111,7 +111,7 @@ def doors(disk, receive, settings):
         *("/", "/files/", "/files", "/images/clear/", "/files/clear/", "/favicon.ico", "//", "/x"),
         *(f"/uploads/{file.id}/delete/", f"/uploads/{uuid.uuid4()}/delete/", "/uploads/1/delete/"),
         *(f"/f/{file.token}", f"/i/{image.token}", "/f/x", "/i/" + "x" * 500, "/f/%00"),
-        *(f"/f/{file.token}/qr.svg", f"/i/{image.token}/qr.svg", "/f/x/qr.svg"),
+        *(f"/f/{file.token}.svg", f"/i/{image.token}.svg", "/f/x.svg"),
         *(f"/d/{secret}", f"/d/{secret}x", "/d/%00", "/d/%ff:1:x"),
         *(read, read + "x", ticket, ticket + "x", "/storage/.eJw:1:x", "/storage/%00"),
         *("/api/uploads", "/api/docs", "/api/openapi.json", "/api/", "/api/nothing"),

@@ -30,12 +30,17 @@ def find_shared(*, token: str, kind: Kind) -> Upload:
     return upload
 
 
-def follow_link(*, token: str, kind: Kind, method: Method = "GET") -> str:
+def follow_link(
+    *, token: str, kind: Kind, filename: str | None = None, method: Method = "GET"
+) -> str:
     """The signed address behind a share link: an image is shown, a file downloaded.
 
-    Raises UploadNotFound, or StillChecking while an image is not safe.
+    Raises UploadNotFound, also where no file of the link has the name given, or StillChecking while
+    an image is not safe.
     """
     upload = find_shared(token=token, kind=kind)
+    if filename not in (None, upload.filename):
+        raise UploadNotFound(_("There is no file of this name behind this link."))
     if upload.state == State.CHECKING:
         raise StillChecking(_("This image is still being checked."))
     return storage().url(

@@ -193,6 +193,11 @@ class Upload(models.Model):
         return reverse(f"{self.kind}-link", args=[self.token])
 
     @property
+    def file_address(self) -> str:
+        """The path at which a file is always its bytes, under its own name."""
+        return reverse("file", args=[self.token, self.filename])
+
+    @property
     def reason_sentence(self) -> str:
         """Why it was rejected, in the reader's language; empty where it was not."""
         if not self.reason:

@@ -1,0 +1,81 @@
+"""A share link: the page of its file for people, the bytes for programs, and its QR code."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.translation import gettext as _
+from django.views import View
+
+from pages import errors, qr
+from pages.base import PageView
+from s3tasks.web.plain_text import prefers_html
+from uploads.errors import UploadNotFound
+from uploads.existence import page_check
+from uploads.links.follow import find_shared, follow_link
+from uploads.links.preview import preview
+from uploads.models import Kind
+from uploads.storage import Method
+
+
+class LinkView(PageView):
+    """Where the bytes of a link are, for a moment."""
+
+    kind = Kind.FILE
+
+    def bytes(self, token: str, filename: str | None = None) -> HttpResponse:
+        """A redirect to them."""
+        method: Method = "HEAD" if self.request.method == "HEAD" else "GET"
+        address = follow_link(token=token, kind=self.kind, filename=filename, method=method)
+        response = redirect(address)
+        # Browsers ask a redirect too whether a page of another site may show where it leads.
+        response["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response
+
+
+class Image(LinkView):
+    """`/i/<token>`: the image, shown."""
+
+    kind = Kind.IMAGE
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        return self.bytes(token)
+
+
+class File(LinkView):
+    """`/f/<token>/<filename>`: that file, as a download."""
+
+    def get(self, request: HttpRequest, token: str, filename: str) -> HttpResponse:
+        return self.bytes(token, filename)
+
+
+class Page(LinkView):
+    """`/f/<token>`: the page of the link for who asks for HTML; the bytes for who does not."""
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        response = self.page(token) if prefers_html(request) else self.bytes(token)
+        patch_vary_headers(response, ["Accept"])
+        return response
+
+    def page(self, token: str) -> HttpResponse:
+        """What its receiver reads before the download."""
+        upload = find_shared(token=token, kind=self.kind)
+        if not page_check().present([upload]):
+            raise UploadNotFound(_("This link has expired, or it never existed."))
+        context = {"title": _("Shared file"), "upload": upload, "preview": preview(upload)}
+        return render(self.request, "pages/link.html", context)
+
+
+class QrCode(View):
+    """A share link for a telephone's camera, while the link works."""
+
+    kind = Kind.FILE
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        try:
+            upload = find_shared(token=token, kind=self.kind)
+        except UploadNotFound as error:
+            return errors.answer(request, error)
+        link = request.build_absolute_uri(upload.get_absolute_url())
+        response = HttpResponse(qr.svg(link), content_type="image/svg+xml")
+        patch_cache_control(response, private=True, max_age=int(upload.seconds_left))
+        return response

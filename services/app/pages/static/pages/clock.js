@@ -1,0 +1,35 @@
+/* Time that is left, counted down where it is shown. */
+
+import { duration, put, words } from "./words.js";
+
+const SOON = 60; // seconds
+
+const clocks = new WeakMap();
+
+/** Count down to a moment that is not later than the true end, in ms; `over()` is called then. */
+export function startClock(time, end, over) {
+  clocks.set(time, { end, over });
+  tick(time);
+}
+
+/** When the page was asked for, in ms: the seconds that it says are left were counted after that. */
+export function askedForPage() {
+  return performance.timeOrigin + performance.getEntriesByType("navigation")[0].requestStart;
+}
+
+/** Show whole seconds that are left, and again when there is one less. */
+export function tick(time) {
+  const clock = clocks.get(time);
+  clearTimeout(clock.timer);
+  const left = (clock.end - Date.now()) / 1000;
+  if (left <= 0) {
+    // What was taken off the page meanwhile has no more to say.
+    if (time.isConnected) clock.over();
+    return;
+  }
+  time.textContent = put(words.left, { time: duration(Math.floor(left)) });
+  const bar = time.parentElement.querySelector("progress");
+  if (bar) bar.value = left;
+  time.closest(".card").classList.toggle("soon", left < SOON);
+  clock.timer = setTimeout(() => time.isConnected && tick(time), 1000 * (left % 1) + 1);
+}

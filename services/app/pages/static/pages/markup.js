@@ -1,0 +1,29 @@
+/* The page's templates, filled in. Every piece of markup stands in the HTML. */
+
+export const $ = (id) => document.getElementById(id);
+
+/** Fill in a template's element. */
+export function fill(element, values) {
+  const each = (attribute, set) => {
+    for (const e of [element, ...element.querySelectorAll(`[data-${attribute}]`)]) {
+      if (attribute in e.dataset) set(e, values[e.dataset[attribute]] ?? "");
+    }
+  };
+  each("text", (e, value) => (e.textContent = value));
+  each("href", (e, value) => (e.href = value));
+  each("picture", (e, value) => Object.assign(e, { src: value, alt: values.title }));
+  each("link", (e, value) => (e.dataset.copy = value));
+  each("if", (e, value) => (e.hidden = !value));
+  return element;
+}
+
+export function showProblem(sentence) {
+  const notice = fill($("problem").content.cloneNode(true).firstElementChild, { sentence });
+  $("messages").replaceChildren(notice);
+  notice.scrollIntoView({ block: "nearest" });
+}
+
+/** Say what is no problem; a screen reader follows the messages. */
+export function showNotice(sentence) {
+  $("messages").append(fill($("notice").content.cloneNode(true).firstElementChild, { sentence }));
+}

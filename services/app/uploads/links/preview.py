@@ -1,0 +1,63 @@
+"""What the page of a link shows of a file before its download: a picture, or how a text begins."""
+
+import codecs
+import logging
+from dataclasses import dataclass
+
+from uploads.errors import StorageUnavailable
+from uploads.images import sniff
+from uploads.links.follow import LINK_LIFE
+from uploads.models import Upload
+from uploads.storage import storage
+
+log = logging.getLogger(__name__)
+
+TEXT_BYTES = 64 * 1024  # of a text that is shown
+PICTURE_BYTES = 20 * 1024 * 1024  # of a picture, which a browser loads whole
+# What browsers draw. HEIC is none of it: https://caniuse.com/heif
+DRAWN = {"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"}
+SPACE = {"\t", "\n", "\r", "\f"}
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One of both, or neither."""
+
+    text: str = ""
+    cut: bool = False  # the text goes on
+    picture_url: str = ""
+
+
+def preview(upload: Upload) -> Preview:
+    """What can be shown of the file, read `with_seconds_left`; nothing where storage is silent."""
+    try:
+        head = storage().read(upload.served_key, TEXT_BYTES)
+    except StorageUnavailable as error:
+        log.warning("There is no preview: %s", error)
+        return Preview()
+    if not head:
+        return Preview()
+    content_type = sniff(head)
+    if content_type in DRAWN and upload.size_bytes <= PICTURE_BYTES:
+        # Only an <img> shows it: opened by itself, it is a download of its own name.
+        url = storage().url(
+            upload.served_key,
+            seconds=min(LINK_LIFE, int(upload.seconds_left)),
+            content_type=content_type,
+            download_as=upload.filename,
+        )
+        return Preview(picture_url=url)
+    cut = upload.size_bytes > len(head)
+    return Preview(text=text_of(head, cut=cut), cut=cut)
+
+
+def text_of(head: bytes, *, cut: bool) -> str:
+    """The bytes as the text that they are; empty where they are none, or none in UTF-8.
+
+    Where they were cut, so may be the last character, which is left out.
+    """
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=not cut)
+    except UnicodeDecodeError:
+        return ""
+    return "" if any(c < " " and c not in SPACE or c == "\x7f" for c in text) else text
