@@ -270,7 +270,7 @@ def complete(target: Path) -> str:
     """What was done to the target, in one line; blank where nothing was missing.
 
     Raises Wrong where it can't be read or written, or holds a line that `read` refuses. In
-    `.env.production` with MinIO's profile the blank keys and bucket are filled in: that
+    `.env.production` with STORAGE_ADDRESS the blank keys and bucket are filled in: that
     MinIO is ours.
     """
     template = TEMPLATE.read_text(encoding="utf-8")
@@ -284,7 +284,7 @@ def complete(target: Path) -> str:
         present = read(target)
         old = new = content(target)
         said = []
-        if production and present.get("COMPOSE_PROFILES") == "minio":
+        if production and present.get("STORAGE_ADDRESS"):
             new, filled = fill(new, tuple(DRAWN))
             said += [f"drew {', '.join(filled)} for MinIO in {target.name}"] if filled else []
         known = re.findall(rb"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", old, re.MULTILINE)

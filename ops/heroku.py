@@ -29,7 +29,7 @@ POLL_SECONDS = 2
 ATTACHED = {"heroku-postgresql": "DATABASE", "heroku-redis": "REDIS"}
 # Set by Heroku and its add-ons, or of one machine, or nothing that the app reads: never sent.
 STAYS = re.compile(
-    r"\w+_PORT|DATABASE_URL|REDIS_URL|DEBUG|RELOAD|SITE_ADDRESS|DISABLE_COLLECTSTATIC"
+    r"\w+_PORT|DATABASE_URL|REDIS_URL|DEBUG|RELOAD|(?:SITE|STORAGE)_ADDRESS|DISABLE_COLLECTSTATIC"
     r"|REDIS_PASSWORD|(?:COMPOSE|FLOWER|MINIO|POSTGRES)_\w+"
 )
 MASK = "****"

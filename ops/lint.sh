@@ -25,7 +25,7 @@ check() {
 # What git knows or would add: data and the venv are left out.
 files() { git ls-files -co --exclude-standard -- "$@" | while read -r f; do [ ! -f "$f" ] || echo "$f"; done; }
 compose() { (cd "$scratch" && ${COMPOSE:-docker compose} "$@" config --quiet); }
-production() { SITE_ADDRESS=lint COMPOSE_PROFILES=$1 compose --env-file .env.production -f docker-compose.yml -f docker-compose.prod.yml; }
+production() { SITE_ADDRESS=lint STORAGE_ADDRESS=$1 compose ${1:+--profile minio} --env-file .env.production -f docker-compose.yml -f docker-compose.prod.yml; }
 
 check ruff ruff check
 check format ruff format --check
@@ -47,7 +47,7 @@ if ${COMPOSE:-docker compose} version >/dev/null 2>&1; then # the client is enou
   python -m ops.envfile "$scratch/.env.production" >/dev/null
   check compose compose -f docker-compose.yml
   check production production ""
-  check production production minio
+  check production production s3.lint
 else
   echo "compose         skipped: ${COMPOSE:-docker compose} is not installed"
 fi

@@ -35,6 +35,8 @@ def use_production(env: dict[str, str]) -> str:
     engine.COMPOSE += ["--env-file", ENV.name]
     for file in FILES:
         engine.COMPOSE += ["--file", file]
+    if env.get("STORAGE_ADDRESS"):
+        engine.COMPOSE += ["--profile", "minio"]
     return shell.use(env, shell.PRODUCTION)
 
 
@@ -45,28 +47,33 @@ def port(env: dict[str, str], name: str, default: int) -> int:
 
 def problems(env: dict[str, str]) -> list[str]:
     """What production can't start with, each with the way out; no secret is shown."""
-    site, minio = env.get("SITE_ADDRESS", ""), env.get("COMPOSE_PROFILES") == "minio"
+    site, minio = env.get("SITE_ADDRESS", ""), env.get("STORAGE_ADDRESS", "")
     required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"]
     if minio:
         required += ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
     found = production.missing(env, *required)
     # A name of this machine is for a rehearsal: Caddy then signs its certificate itself.
-    found += production.problems({name: env[name] for name in env if name != "SITE_ADDRESS"})
+    names = ("SITE_ADDRESS", "STORAGE_ADDRESS")
+    found += production.problems({name: env[name] for name in env if name not in names})
     if site and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", site):
         found.append(f"SITE_ADDRESS={site}: expected a host name, such as drop.example.org")
+    if minio and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", minio):
+        found.append(f"STORAGE_ADDRESS={minio}: expected a host name, such as s3.{site}")
+    if site and minio == site:
+        found.append("STORAGE_ADDRESS is SITE_ADDRESS: MinIO needs a host name of its own")
     if site and site not in env.get("ALLOWED_HOSTS", site).split(","):
         found.append(f"ALLOWED_HOSTS does not name {site}, SITE_ADDRESS: leave it blank")
     if env.get("TRUSTED_PROXIES") != "1":
         found.append("TRUSTED_PROXIES must be 1: Caddy is the one proxy in front")
-    if not minio and env.get("COMPOSE_PROFILES"):
-        found.append("COMPOSE_PROFILES must be minio, or blank for S3 from outside")
+    if env.get("COMPOSE_PROFILES"):  # of Compose's own variables the one that chooses services
+        found.append("COMPOSE_PROFILES chooses nothing here: for MinIO set STORAGE_ADDRESS instead")
     if minio:
         found += envfile.minio_problems(env, ENV.name)
     if minio and not production.uses_s3(env):
-        found.append("COMPOSE_PROFILES=minio and USE_S3=False: choose one of them")
+        found.append("STORAGE_ADDRESS and USE_S3=False: choose one of them")
     for name in ("AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"):
         if minio and env.get(name):
-            found.append(f"{name} and COMPOSE_PROFILES=minio: leave one of them blank")
+            found.append(f"{name} and STORAGE_ADDRESS: leave one of them blank")
     return found
 
 
@@ -79,7 +86,7 @@ def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[
         engine.project_problem(project, FILES[-1]),
     )
     found = [problem for problem in one_by_one if problem] + doctor.file_problems()
-    compiles = env.get("COMPOSE_PROFILES") == "minio" and engine.compiles_minio(env, project)
+    compiles = bool(env.get("STORAGE_ADDRESS")) and engine.compiles_minio(env, project)
     found += doctor.resource_problems(info, compiles)
     for name, default in (("HTTP_PORT", 80), ("HTTPS_PORT", 443)):
         number = port(env, name, default)

@@ -61,7 +61,7 @@ class Server(Stack):
         set_variables(
             folder / ".env.production",
             SITE_ADDRESS=SITE,
-            COMPOSE_PROFILES="minio",
+            STORAGE_ADDRESS=f"s3.{SITE}",
             HTTP_PORT=self.http,
             HTTPS_PORT=self.https,
             UPLOAD_RATE=1_000_000,  # 0 would ask Redis nothing
@@ -88,7 +88,7 @@ class Server(Stack):
 
     def compose(self, *command: str) -> str:
         options = f"--project-name {self.project} --env-file .env.production"
-        options += " --file docker-compose.yml --file docker-compose.prod.yml"
+        options += " --profile minio --file docker-compose.yml --file docker-compose.prod.yml"
         return self.run("docker", "compose", *options.split(), *command)
 
     def logs(self, service: str, *options: str) -> list[str]:

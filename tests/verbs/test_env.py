@@ -29,6 +29,7 @@ NOT_OURS = {
     "BASH_SOURCE": "bash's own",
     "CI": "set by CI services",
     "COMPOSE": "make's: the Compose command, for machines where it has another name",
+    "COMPOSE_PROFILES": "Compose's own; make prod refuses it, STORAGE_ADDRESS turns MinIO on",
     "COMPOSE_PROJECT_NAME": "Compose's own",
     "CONTENT_TYPE": "WSGI's own, a header of the request",
     "CURDIR": "make's own",
@@ -277,12 +278,12 @@ def test_an_older_env_for_production_gets_what_is_missing(tmp_path: Path) -> Non
     assert envfile.complete(file) == ""
 
 
-@pytest.mark.parametrize("profile", ["minio", "'minio'", '"minio"', " minio "])
-def test_keys_for_productions_own_minio_are_drawn_once(tmp_path: Path, profile: str) -> None:
+@pytest.mark.parametrize("address", ["s3.test", "'s3.test'", '"s3.test"', " s3.test "])
+def test_keys_for_productions_own_minio_are_drawn_once(tmp_path: Path, address: str) -> None:
     file = tmp_path / ".env.production"
     envfile.complete(file)
     text = file.read_text()
-    file.write_text(text.replace("COMPOSE_PROFILES=\n", f"COMPOSE_PROFILES={profile}\n"))
+    file.write_text(text.replace("STORAGE_ADDRESS=\n", f"STORAGE_ADDRESS={address}\n"))
     drawn = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_STORAGE_BUCKET_NAME"}
     before = envfile.read(file)
 
@@ -298,11 +299,11 @@ def test_keys_for_productions_own_minio_are_drawn_once(tmp_path: Path, profile: 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("profile", ["", "other"])
-def test_keys_of_s3_from_outside_are_not_drawn(tmp_path: Path, profile: str) -> None:
+@pytest.mark.parametrize("line", ["", "STORAGE_ADDRESS= ", "COMPOSE_PROFILES=minio"])
+def test_keys_of_s3_from_outside_are_not_drawn(tmp_path: Path, line: str) -> None:
     file = tmp_path / ".env.production"
     envfile.complete(file)
-    text = file.read_text().replace("COMPOSE_PROFILES=\n", f"COMPOSE_PROFILES={profile}\n")
+    text = file.read_text() + f"{line}\n"
     file.write_text(text)
 
     assert envfile.complete(file) == ""
@@ -312,7 +313,7 @@ def test_keys_of_s3_from_outside_are_not_drawn(tmp_path: Path, profile: str) -> 
 def test_a_key_that_somebody_chose_stays(tmp_path: Path) -> None:
     file = tmp_path / ".env.production"
     file.write_text(
-        "COMPOSE_PROFILES=minio\r\nAWS_ACCESS_KEY_ID=mine\r\nAWS_SECRET_ACCESS_KEY=\r\n"
+        "STORAGE_ADDRESS=s3.test\r\nAWS_ACCESS_KEY_ID=mine\r\nAWS_SECRET_ACCESS_KEY=\r\n"
     )
 
     envfile.complete(file)

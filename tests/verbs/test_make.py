@@ -16,6 +16,8 @@ from ops import envfile
 from tests.support import ROOT
 from tests.support.machine import INFO, OUTSIDE, PROD, Machine, prod, ps, services
 
+STORAGE = "s3.drop.example.org"
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
@@ -336,12 +338,14 @@ def test_prod_names_all_that_is_missing_and_starts_nothing(machine: Machine) -> 
         ({"TRUSTED_PROXIES": "0"}, "TRUSTED_PROXIES must be 1"),
         ({"ALLOWED_HOSTS": "other.example.org"}, "ALLOWED_HOSTS does not name drop.example.org"),
         ({"AWS_S3_ENDPOINT_URL": "http://localhost:9000"}, "which only this machine can reach"),
-        ({"COMPOSE_PROFILES": "other"}, "COMPOSE_PROFILES must be minio, or blank"),
-        ({"COMPOSE_PROFILES": "minio", "USE_S3": "False"}, "choose one of them"),
-        ({"COMPOSE_PROFILES": "minio", "MINIO_ROOT_PASSWORD": ""}, "MINIO_ROOT_PASSWORD is miss"),
+        ({"STORAGE_ADDRESS": "True"}, "STORAGE_ADDRESS=True: expected a host name"),
+        ({"STORAGE_ADDRESS": "minio"}, "STORAGE_ADDRESS=minio: expected a host name"),
+        ({"STORAGE_ADDRESS": "drop.example.org"}, "STORAGE_ADDRESS is SITE_ADDRESS"),
+        ({"STORAGE_ADDRESS": STORAGE, "USE_S3": "False"}, "choose one of them"),
+        ({"STORAGE_ADDRESS": STORAGE, "MINIO_ROOT_PASSWORD": ""}, "MINIO_ROOT_PASSWORD is missing"),
         (
-            {"COMPOSE_PROFILES": "minio", "AWS_S3_ENDPOINT_URL": "https://s3.example.net"},
-            "AWS_S3_ENDPOINT_URL and COMPOSE_PROFILES=minio",
+            {"STORAGE_ADDRESS": STORAGE, "AWS_S3_ENDPOINT_URL": "https://s3.example.net"},
+            "AWS_S3_ENDPOINT_URL and STORAGE_ADDRESS",
         ),
         ({"HTTPS_PORT": "none"}, "HTTPS_PORT=none in .env.production: expected a port"),
     ],

@@ -5,9 +5,10 @@ import re
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.machine import OUTSIDE, PROD, Machine, prod, ps, services
 
-MINIO = {"COMPOSE_PROFILES": "minio"}
+MINIO = {"STORAGE_ADDRESS": "s3.drop.example.org"}
 FORMER = "former users: OLDKEY"
 
 
@@ -274,3 +275,31 @@ def test_what_verbs_share_speaks_as_the_one_that_runs(machine: Machine) -> None:
         assert code != 0
         assert re.search(r"(?m)^prod: (Compose does not accept|\S+ can't be had)", text), text
         assert not re.search(r"(?m)^up: ", text), text
+
+
+def test_the_storages_address_alone_turns_minio_on(machine: Machine) -> None:
+    machine.docker()
+
+    with_it = prod(machine, "ARGS=ps", **MINIO)[2]
+    without = prod(machine, "ARGS=ps", STORAGE_ADDRESS="")[2]
+
+    assert "--profile minio" in with_it
+    assert "--profile" not in without.replace(with_it, "")
+
+
+@pytest.mark.parametrize("profiles", ["minio", "debug", "minio,debug"])
+@pytest.mark.parametrize("values", [{}, MINIO])
+def test_compose_profiles_turns_nothing_on(
+    machine: Machine, profiles: str, values: dict[str, str]
+) -> None:
+    machine.docker()
+    machine.make(".env.production")
+    file = machine.tree / ".env.production"
+    file.write_text(f"{file.read_text()}COMPOSE_PROFILES={profiles}\n")
+
+    code, text, calls = prod(machine, **values)
+
+    assert code != 0
+    assert "COMPOSE_PROFILES chooses nothing here" in text
+    assert "compose" not in calls
+    assert not [path for path in ROOT.glob("docker-compose*") if "PROFILES" in path.read_text()]
