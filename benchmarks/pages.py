@@ -1,77 +1,47 @@
 """How long a running stack takes to answer, at each of its doors.
 
-    python benchmarks/pages.py [ADDRESS]
+    python -m benchmarks.pages [ADDRESS]
 
 One visitor with three images and three files, one connection, one request at a time. It uploads
 some twenty times, which is less than UPLOAD_RATE allows in a minute.
 """
 
+import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
 
-import requests
+from client.visitor import Answer, Refused, Visitor
 
 READS, UPLOADS = 200, 8
 FILE = b"x" * 10_000
+TTL = 300  # seconds
 
 
-def milliseconds(request: Callable[[], requests.Response], count: int) -> list[float]:
-    """How long each of so many requests takes; raises HTTPError for an answer of 400 or more."""
+def milliseconds(request: Callable[[], object], count: int) -> list[float]:
+    """How long each of so many requests takes, in order; raises Refused where one fails."""
     took = []
     for _ in range(count):
         began = time.perf_counter()
-        request().raise_for_status()
+        request()
         took.append((time.perf_counter() - began) * 1000)
     return sorted(took)
 
 
-class Visitor:
-    """A browser's session."""
+def send(visitor: Visitor) -> None:
+    """A ticket, the bytes to storage, and complete."""
+    begun = visitor.announce("file", "a.bin", FILE, TTL)
+    visitor.send(begun["ticket"], "a.bin", FILE)
+    visitor.complete(begun["id"])
 
-    def __init__(self, page: str) -> None:
-        self.page, self.session = page, requests.Session()
-        self.session.get(page, timeout=30).raise_for_status()
 
-    def get(self, path: str) -> requests.Response:
-        """A page, or where a link leads to."""
-        return self.session.get(self.page + path, allow_redirects=False, timeout=30)
-
-    def submit(self, path: str, field: str, name: str, content: bytes) -> requests.Response:
-        """A form, up to the redirect."""
-        return self.session.post(
-            self.page + path,
-            data={"csrfmiddlewaretoken": self.session.cookies["csrftoken"], "ttl": "300"},
-            files={field: (name, content)},
-            headers={"Referer": self.page + path},
-            allow_redirects=False,
-            timeout=30,
-        )
-
-    def put(self) -> requests.Response:
-        """As `curl -T` does it."""
-        return requests.put(f"{self.page}/a.bin", FILE, headers={"Ttl": "300"}, timeout=30)
-
-    def send(self) -> requests.Response:
-        """A ticket, the bytes to storage, and complete."""
-        api = f"{self.page}/api/uploads"
-        headers = {"X-CSRFToken": self.session.cookies["csrftoken"], "Referer": self.page}
-        claim = {
-            "kind": "file",
-            "filename": "a.bin",
-            "size": len(FILE),
-            "content_type": "",
-            "ttl": 300,
-        }
-        begun = self.session.post(api, json=claim, headers=headers, timeout=30)
-        begun.raise_for_status()
-        ticket = begun.json()["ticket"]
-        requests.post(
-            ticket["url"], data=ticket["fields"], files={"file": FILE}, timeout=30
-        ).raise_for_status()
-        complete = f"{api}/{begun.json()['id']}/complete"
-        return self.session.post(complete, headers=headers, timeout=30)
+def open_page(visitor: Visitor, path: str) -> Answer:
+    """A page, or where a link leads to."""
+    answer = visitor.ask("GET", visitor.page + path)
+    if answer.status >= 400:
+        raise Refused(f"GET {path}", answer.status)
+    return answer
 
 
 def picture() -> bytes:
@@ -85,23 +55,18 @@ def picture() -> bytes:
 
 def main(page: str) -> None:
     visitor, photo = Visitor(page), picture()
-    rows = {
-        "upload an image by the form": (
-            lambda: visitor.submit("/", "image", "a.jpg", photo),
-            UPLOADS,
-        ),
-        "upload a file by the form": (
-            lambda: visitor.submit("/files/", "file", "a.bin", FILE),
-            UPLOADS,
-        ),
-        "upload a file by ticket": (visitor.send, UPLOADS),
-        "upload a file by curl -T": (visitor.put, UPLOADS),
+    uploads: dict[str, Callable[[], object]] = {
+        "upload an image by the form": lambda: visitor.fill_in("image", "a.jpg", photo, TTL),
+        "upload a file by the form": lambda: visitor.fill_in("file", "a.bin", FILE, TTL),
+        "upload a file by ticket": lambda: send(visitor),
+        "upload a file by curl -T": lambda: Visitor(page).put("a.bin", FILE, TTL),
     }
+    visitor.get("/")
     print(f"{'milliseconds':28} {'median':>7} {'95 %':>7}")
-    for name, (request, count) in rows.items():
-        report(name, milliseconds(request, count))
+    for name, request in uploads.items():
+        report(name, milliseconds(request, UPLOADS))
     time.sleep(2)  # the worker has made the images safe
-    link = visitor.session.get(f"{page}/api/uploads", timeout=30).json()[0]["link"]
+    link = json.loads(open_page(visitor, "/api/uploads").body)[0]["link"]
     for name, path in {
         "My Images": "/",
         "My Files": "/files/",
@@ -110,7 +75,7 @@ def main(page: str) -> None:
         "a static file": "/static/pages/page.js",
         "/healthz": "/healthz",
     }.items():
-        report(name, milliseconds(lambda path=path: visitor.get(path), READS))
+        report(name, milliseconds(lambda path=path: open_page(visitor, path), READS))
 
 
 def report(name: str, took: list[float]) -> None:
