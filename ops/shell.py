@@ -35,7 +35,7 @@ KEPT = re.compile(
 
 
 # What steers a run of the tests themselves.
-TESTS = re.compile(r"(PYTEST|COV|COVERAGE|HYPOTHESIS|PLAYWRIGHT|PYTHON)_?\w*|COMPOSE|EXAMPLES")
+TESTS = re.compile(r"(PYTEST|HYPOTHESIS|PLAYWRIGHT|PYTHON)_?\w*|COMPOSE|EXAMPLES")
 
 
 def forget() -> None:
