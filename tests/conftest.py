@@ -14,6 +14,27 @@ from tests.support.stack import Stack, Visitor, copy_tree, remove_images, why_no
 
 # The folders whose tests share a stack; in all others a file is by itself.
 SHARING = {"promises": "stack", "browser": "stack", "faults": "broken stack"}
+# The app's files that start Chromium, or wait more than they work: each is one process's.
+APP = "services/app/tests"
+TOGETHER = {
+    f"{APP}/images/test_colours.py",
+    f"{APP}/images/test_damage.py",
+    f"{APP}/images/test_films.py",
+    f"{APP}/project/test_deadline.py",
+    f"{APP}/project/test_slow_clients.py",
+}
+# What takes minutes, in the order in which it begins: all else is handed out meanwhile.
+LONGEST = [
+    "broken stack",
+    "tests/dyno/test_dyno.py",
+    "stack",
+    f"{APP}/project/test_slow_clients.py",
+    "tests/prod/test_prod.py",
+    "tests/local/test_local.py",
+    f"{APP}/project/test_deadline.py",
+    "tests/local/test_local_s3.py",
+    f"{APP}/images/test_colours.py",
+]
 
 
 def pytest_report_header():
@@ -34,22 +55,47 @@ def pytest_configure():
     shell.clear()
 
 
-class ByScenario(LoadScopeScheduling):
-    """Where several processes run the tests, what shares a stack or a machine is one's.
+def scenario(nodeid: str) -> str:
+    """What shares a stack, a machine or a server with this test.
 
     There are two stacks: one whose parts are stopped and killed, and one for all the others. The
-    app's tests go to whoever is free.
+    app's other tests are each by itself: they go to whoever is free.
     """
+    path = Path(nodeid.partition("::")[0])
+    if path.parts[0] == "tests":
+        return SHARING.get(path.parts[1], str(path))
+    return str(path) if str(path) in TOGETHER else nodeid
+
+
+def setting_up(item) -> int:
+    """Which of the ways to set the stack up again it needs: each takes half a minute."""
+    needs = item.callspec.indices if hasattr(item, "callspec") else {}
+    return max(needs.get(name, 0) for name in ("way", "store"))
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly
+def pytest_collection_modifyitems(items):
+    """The longest first, or all others would wait for it in the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    last = len(places)
+
+    def order(item) -> tuple[int, int]:
+        place = places.get(scenario(item.nodeid), last)
+        return place, setting_up(item) if place < last else 0
+
+    items.sort(key=order)
+
+
+class ByScenario(LoadScopeScheduling):
+    """Where several processes run the tests, what shares something is one's."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = Path(nodeid.partition("::")[0])
-        if path.parts[0] != "tests":
-            return nodeid
-        return SHARING.get(path.parts[1], str(path))
+        return scenario(nodeid)
 
 
 def pytest_xdist_make_scheduler(config, log):
     """In place of `--dist loadgroup`, whose groups xdist 3.8 no longer finds with pytest 9.2."""
+    config.option.loadscopereorder = False  # by how many tests there are, not how long they take
     return ByScenario(config, log)
 
 

@@ -20,6 +20,12 @@ SIZE = (333, 211)
 DAMAGED = "damaged or incomplete"
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    with open_chromium() as chromium:
+        yield chromium
+
+
 @pytest.fixture
 def made(tmp_path):
     def made(content: bytes) -> Image.Image:
@@ -161,10 +167,10 @@ INPUTS = {
 
 
 @pytest.mark.parametrize("name", INPUTS)
-def test_what_a_browser_shows_whole_looks_the_same(made, name):
+def test_what_a_browser_shows_whole_looks_the_same(made, chromium, name):
     content = (PICTURES / name).read_bytes()
-    with open_chromium() as chromium:
-        shown = chromium.still(content, INPUTS[name])
+
+    shown = chromium.still(content, INPUTS[name])
 
     assert difference(made(content), shown) <= 2
 
