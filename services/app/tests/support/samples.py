@@ -64,6 +64,24 @@ def fetch(url: str, method: str = "GET"):
     return answer
 
 
+def used_bytes() -> int:
+    """What the quotas say is stored."""
+    from uploads.models import Installation
+
+    return Installation.objects.get().used_bytes
+
+
+def purge_all() -> None:
+    """Purge also what a lease puts off."""
+    from django.db.models.functions import Now
+
+    from uploads.models import PurgeKey
+    from uploads.sweeps import housekeeping
+
+    PurgeKey.objects.update(not_before=Now())
+    housekeeping.sweep("purge")
+
+
 def purge_when_tickets_are_over() -> None:
     """Purge until the queue is empty, also of what a ticket could still write."""
     from uploads.models import PurgeKey

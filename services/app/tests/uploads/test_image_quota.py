@@ -3,16 +3,12 @@
 import pytest
 from django.db.models.functions import Now
 
-from support.samples import keys, picture
+from support.samples import keys, picture, used_bytes
 from uploads import discard, processing
-from uploads.models import Installation, State, Upload
+from uploads.models import State, Upload
 from uploads.sweeps import housekeeping
 
 pytestmark = pytest.mark.django_db
-
-
-def used() -> int:
-    return Installation.objects.get().used_bytes
 
 
 @pytest.fixture
@@ -36,7 +32,7 @@ def grows(monkeypatch):
 def test_what_an_image_has_more_is_claimed_of_the_total(s3, receive, settings, grows):
     grows(1000)
     upload = receive("image")
-    settings.MAX_TOTAL_BYTES = used() + 1000
+    settings.MAX_TOTAL_BYTES = used_bytes() + 1000
 
     assert processing.make_image_safe(upload_id=upload.id) == State.READY
 
@@ -44,18 +40,18 @@ def test_what_an_image_has_more_is_claimed_of_the_total(s3, receive, settings, g
     assert size == upload.size_bytes + 1000
     Upload.objects.all().delete()
     housekeeping.sweep("purge")
-    assert used() == 0
+    assert used_bytes() == 0
 
 
 def test_an_image_for_which_a_byte_is_missing_is_not_stored_and_waits(s3, receive, settings, grows):
     grows(1000)
     upload = receive("image")
-    settings.MAX_TOTAL_BYTES = (before := used()) + 999
+    settings.MAX_TOTAL_BYTES = (before := used_bytes()) + 999
 
     assert processing.make_image_safe(upload_id=upload.id) is None
 
     assert keys(s3) == {upload.incoming_key}
-    assert used() == before
+    assert used_bytes() == before
     settings.MAX_TOTAL_BYTES += 1
     Upload.objects.update(lease_until=Now())
     assert housekeeping.find_due().images == [upload.id]
@@ -67,7 +63,7 @@ def test_an_image_for_which_there_is_never_room_is_rejected_and_says_so(
 ):
     grows(1000)
     upload = receive("image")
-    settings.MAX_TOTAL_BYTES = used()
+    settings.MAX_TOTAL_BYTES = used_bytes()
     for _ in range(processing.IMAGE_ATTEMPTS):
         processing.make_image_safe(upload_id=upload.id)
         Upload.objects.update(lease=None, lease_until=Now())
@@ -75,7 +71,7 @@ def test_an_image_for_which_there_is_never_room_is_rejected_and_says_so(
     row = Upload.objects.get()
     assert (row.state, row.reason) == (State.REJECTED, processing.NO_ROOM)
     housekeeping.sweep("purge")
-    assert (keys(s3), used()) == (set(), 0)
+    assert (keys(s3), used_bytes()) == (set(), 0)
 
 
 def test_an_attempt_that_ends_after_its_claim_claims_nothing_twice(
@@ -83,7 +79,7 @@ def test_an_attempt_that_ends_after_its_claim_claims_nothing_twice(
 ):
     grows(1000)
     upload = receive("image")
-    before = used()
+    before = used_bytes()
 
     def full(*args):
         raise BlockingIOError
@@ -94,10 +90,10 @@ def test_an_attempt_that_ends_after_its_claim_claims_nothing_twice(
             with pytest.raises(BlockingIOError):
                 processing.make_image_safe(upload_id=upload.id)
             Upload.objects.update(lease=None, lease_until=Now())
-            assert used() == before + 1000
+            assert used_bytes() == before + 1000
 
     assert processing.make_image_safe(upload_id=upload.id) == State.READY
-    assert used() == before + 1000
+    assert used_bytes() == before + 1000
 
 
 def test_an_image_that_is_discarded_after_its_claim_gives_it_back(
@@ -114,13 +110,13 @@ def test_an_image_that_is_discarded_after_its_claim_gives_it_back(
     monkeypatch.setattr(processing, "put_file", cleared_meanwhile)
     assert processing.make_image_safe(upload_id=upload.id) is None
     housekeeping.sweep("purge")
-    assert (keys(s3), used()) == (set(), 0)
+    assert (keys(s3), used_bytes()) == (set(), 0)
 
 
 def test_a_smaller_image_gives_back_at_once_what_it_has_less(s3, receive):
     upload = receive("image", picture((400, 300)) + bytes(50_000))
-    before = used()
+    before = used_bytes()
 
     processing.make_image_safe(upload_id=upload.id)
 
-    assert used() == before - upload.size_bytes + Upload.objects.get().size_bytes
+    assert used_bytes() == before - upload.size_bytes + Upload.objects.get().size_bytes

@@ -10,7 +10,14 @@ from django.core.management import call_command
 from django.test import Client
 
 from support.multipart import post
-from support.samples import at_once, counts_every_byte, keys, picture, purge_when_tickets_are_over
+from support.samples import (
+    at_once,
+    counts_every_byte,
+    keys,
+    picture,
+    purge_when_tickets_are_over,
+    used_bytes,
+)
 from uploads import discard, processing, quotas
 from uploads.arrivals.complete import complete_upload
 from uploads.arrivals.form import receive_upload
@@ -42,10 +49,6 @@ def every_byte(request):
     yield
     if "db" in request.fixturenames or "transactional_db" in request.fixturenames:
         assert counts_every_byte()
-
-
-def used_bytes() -> int:
-    return Installation.objects.get().used_bytes
 
 
 def announce(owner, kind=Kind.FILE, size_bytes=4, address=HERE, **fields):
