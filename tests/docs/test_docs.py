@@ -39,3 +39,36 @@ def test_what_it_links_to_is_there(document):
     for link in links:
         if "://" not in link:
             assert (document.parent / link).exists(), link
+
+
+# --- Decisions ----------------------------------------------------------------------------------
+
+ENTRY = re.compile(r"(?ms)^### \d{4}-\d\d-\d\d: ([^\n]+)\n\n(.*?)(?=^### |\Z)")
+ENTRIES = dict(ENTRY.findall((ROOT / "docs" / "DECISIONS.md").read_text()))
+SUPERSEDED = re.compile(r'(?m)^_(?:.*: s|S)uperseded by "(.+)"\._$')
+
+
+def test_a_superseded_decision_names_a_later_one():
+    order = list(ENTRIES)
+    superseded = {title: SUPERSEDED.findall(text) for title, text in ENTRIES.items()}
+    assert any(superseded.values())
+    for title, by in superseded.items():
+        for later in by:
+            assert order.index(later) > order.index(title), title
+
+
+def test_a_decision_that_another_supersedes_says_so():
+    for title, text in ENTRIES.items():
+        for earlier in re.findall(r'[Ss]upersedes (?:half of |the .{1,40} of )?"([^"]+)"', text):
+            assert earlier not in ENTRIES or SUPERSEDED.search(ENTRIES[earlier]), (title, earlier)
+
+
+@pytest.mark.parametrize("title", ENTRIES)
+def test_what_a_standing_decision_names_is_there(title):
+    if SUPERSEDED.search(ENTRIES[title]):
+        return
+    roots = [ROOT, ROOT / "services/app", ROOT / "services/app/uploads"]
+    for name in re.findall(r"`([\w./-]+\.(?:py|sh|yml|json))`", ENTRIES[title]):
+        found = [root for root in roots if (root / name).exists()]
+        elsewhere = "/" not in name and list((ROOT / "services").glob(f"*/{name}"))
+        assert found or elsewhere, name
