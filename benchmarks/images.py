@@ -75,7 +75,7 @@ def take_photo(folder: Path) -> None:
     """Write the picture in both formats, as taken and held sideways: soft shapes and noise."""
     import pyvips
 
-    def noise(size: int, sigma: float, seed: int):
+    def noise(size: int, sigma: float, seed: int) -> "pyvips.Image":
         width, height = WIDTH // size + 2, HEIGHT // size + 2
         grain = pyvips.Image.gaussnoise(width, height, sigma=sigma, mean=0, seed=seed)
         return grain.resize(size, kernel="cubic").crop(0, 0, WIDTH, HEIGHT)

@@ -98,9 +98,9 @@ def boot(env: dict[str, str], page: str) -> None:
 
 def one_off(*command: str) -> bytes:
     """What a one-off dyno prints; raises Failed."""
+    run = ["--progress", "quiet", "run", "--rm", "--no-deps", "-T", "release"]
     done = subprocess.run(
-        [*engine.COMPOSE, "--progress", "quiet", "run", "--rm", "--no-deps", "-T", "release"]
-        + list(command),
+        [*engine.COMPOSE, *run, *command],
         cwd=str(envfile.ROOT),
         stdin=subprocess.DEVNULL,
         capture_output=True,

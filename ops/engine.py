@@ -116,8 +116,8 @@ def base_images(build: dict[str, Any]) -> Iterator[str]:
     arguments: dict[str, str] = {}
     stages: dict[str, list[str]] = {}  # in the file's order: what each stage builds on
     name = ""
-    for line in dockerfile.read_text(encoding="utf-8").splitlines():
-        line = re.sub(r"\$\{?(\w+)\}?", lambda word: arguments.get(word.group(1), ""), line)
+    for raw in dockerfile.read_text(encoding="utf-8").splitlines():
+        line = re.sub(r"\$\{?(\w+)\}?", lambda word: arguments.get(word.group(1), ""), raw)
         if line.startswith("ARG ") and not stages and "=" in line:
             key, _, default = line[4:].partition("=")
             arguments[key] = (build.get("args") or {}).get(key) or default

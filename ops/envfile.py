@@ -148,8 +148,8 @@ def read(path: Path) -> dict[str, str]:
     Raises Wrong, naming the line, where Compose or decouple would read another value or none.
     """
     values = {}
-    for number, line in enumerate(decoded(path).split("\n"), 1):
-        line = line.strip(" \t\r")
+    for number, raw in enumerate(decoded(path).split("\n"), 1):
+        line = raw.strip(" \t\r")
         if not line or line.startswith("#"):
             continue
         problem = line_problem(line)
@@ -248,9 +248,9 @@ def write(path: Path, content: bytes) -> None:
             os.fsync(handle)
         if path.exists() and os.geteuid() == 0:
             os.chown(temporary, path.stat().st_uid, path.stat().st_gid)
-        os.replace(temporary, str(path))
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise
 
 

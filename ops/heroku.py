@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from ops import engine, envfile, production
@@ -116,10 +117,11 @@ def name_problems(app: str, flower_app: str) -> list[str]:
     """What is wrong with the apps' names."""
     if not app:
         return ["which app? make deploy APP=name"]
-    found = []
-    for name in filter(None, (app, flower_app)):
-        if not re.fullmatch(r"[a-z][a-z0-9-]{1,28}[a-z0-9]", name):
-            found.append(f"{name} is no app's name: 3 to 30 of a-z, 0-9 and -, a letter first")
+    found = [
+        f"{name} is no app's name: 3 to 30 of a-z, 0-9 and -, a letter first"
+        for name in (app, flower_app)
+        if name and not re.fullmatch(r"[a-z][a-z0-9-]{1,28}[a-z0-9]", name)
+    ]
     if app == flower_app:
         found.append("APP and FLOWER_APP are two apps: Flower needs a `web` of its own")
     return found
@@ -260,7 +262,7 @@ def set_up_bucket(variables: dict[str, str]) -> None:
     blank = dict.fromkeys(envfile.names(), "")
     # The shell's, where it is another project's, would win.
     django = {"DJANGO_SETTINGS_MODULE": variables["SETTINGS_MODULE_PATH"]}
-    python = os.path.join(os.environ.get("VENV") or ".venv", "bin", "python")
+    python = str(Path(os.environ.get("VENV") or ".venv") / "bin" / "python")
     run(["ops/venv.sh"])
     run(
         [python, "services/app/manage.py", "setup_bucket"],

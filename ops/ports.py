@@ -55,7 +55,7 @@ def holder(port: int) -> str:
     if name:
         return f"container {name}" + (f" of {folder}" if folder else "")
     code, text = output("lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc")
-    pid, command = re.search(r"^p(\d+)", text, re.M), re.search(r"^c(.+)", text, re.M)
+    pid, command = re.search(r"(?m)^p(\d+)", text), re.search(r"(?m)^c(.+)", text)
     if code == 0 and pid and command:
         return f"{command.group(1)} (pid {pid.group(1)})"
     code, text = output("ss", "-Hltnp", f"sport = :{port}")

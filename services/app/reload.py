@@ -43,7 +43,7 @@ def main(command: list[str]) -> None:
     """Until SIGTERM or SIGINT."""
     python = command[0] == "--python"
     command = command[python:]
-    process = subprocess.Popen(command)  # noqa: S603  what bin/ says
+    process = subprocess.Popen(command)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
     ended_at: float | None = None  # by itself
@@ -64,7 +64,7 @@ def main(command: list[str]) -> None:
                     continue
             say(f"{command[0]} starts again")
             stop(process)
-            process = subprocess.Popen(command)  # noqa: S603
+            process = subprocess.Popen(command)
             ended_at = None
     except KeyboardInterrupt:
         stop(process)

@@ -343,7 +343,7 @@ def test_the_keys_of_the_app_open_nothing_by_the_name_that_browsers_use(server):
         lambda: client.put_object(Bucket="s3tasks", Key=f"files/{KEY}", Body=b"1"),
         lambda: client.delete_objects(Bucket="s3tasks", Delete={"Objects": [{"Key": "marker"}]}),
     ):
-        with pytest.raises(ClientError, match="404|Not Found"):
+        with pytest.raises(ClientError, match=r"404|Not Found"):
             forbidden()
 
 

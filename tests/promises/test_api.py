@@ -4,6 +4,7 @@ import json
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -168,7 +169,7 @@ def test_a_gigabyte_streams_through_curl_and_comes_back(large, tmp_path, piped):
 def send_endlessly(page: str) -> subprocess.Popen:
     """A `curl -T -` that goes on for ever."""
     command = ["curl", "-sS", "--limit-rate", "20M", "-T", "-", f"{page}/endless.bin"]
-    with open("/dev/zero", "rb") as zeros:
+    with Path("/dev/zero").open("rb") as zeros:
         return subprocess.Popen(
             command, stdin=zeros, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

@@ -202,7 +202,7 @@ class Curl:
         command.append(f"{self.page}/{quote(name)}")
         sent = subprocess.run(command, input=content, capture_output=True, check=True)
         head, _, link = sent.stdout.decode().replace("\r", "").rpartition("\n\n")
-        return [link.strip(), re.search(r"(?i)^x-url-delete: (\S+)", head, re.M)[1]]
+        return [link.strip(), re.search(r"(?i)^x-url-delete: (\S+)", head, re.MULTILINE)[1]]
 
 
 DOORS = [

@@ -1,6 +1,5 @@
 """What the page promises, against the containers with MinIO."""
 
-import datetime
 import io
 import select
 import socket
@@ -50,7 +49,8 @@ def test_a_photo_is_served_upright_and_without_its_metadata(stack, visitor):
             assert image.width < image.height
             assert not image.getexif()
             red, _, blue = image.convert("RGB").getpixel((image.width // 2, image.height // 4))
-        assert red > 200 > 50 > blue
+        assert red > 200
+        assert blue < 50
 
 
 TRACES = [b"Exif", b"secret"]
@@ -78,13 +78,13 @@ def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, 
         expires_at = float(moment)
         asked = last_seen = 0.0
         while asked <= expires_at:
-            asked = datetime.datetime.now().timestamp()
+            asked = time.time()
             if visitor.links("/files/"):
                 last_seen = asked
         assert expires_at - 1 < last_seen < expires_at
         assert requests.get(link, timeout=5).status_code == 404
         wait_for(lambda: not stack.objects(), 7, "its object is gone within EXPIRE_EVERY + 2 s")
-        assert datetime.datetime.now().timestamp() < expires_at + 7
+        assert time.time() < expires_at + 7
     finally:
         stack.up("web", UPLOAD_TTL=900)
 
@@ -233,7 +233,7 @@ def test_the_app_can_make_itself_no_keys_that_outlive_its_own(stack):
     for forbidden in (
         lambda: admin.add_service_account(access_key="mine12345", secret_key="mine12345"),
         lambda: admin.user_add(key, "another-secret"),
-        lambda: admin.user_list(),
+        admin.user_list,
     ):
         with pytest.raises(MinioAdminException, match="AccessDenied"):
             forbidden()

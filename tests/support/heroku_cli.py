@@ -248,8 +248,10 @@ class Heroku:
     def domains(self, _: list[str], flags: dict[str, str]) -> None:
         self.app(flags["app"])
         found = [{"hostname": self.host(flags["app"]), "kind": "heroku", "cname": None}]
-        for name in self.state.get("domains", []):
-            found.append({"hostname": name, "kind": "custom", "cname": "x.herokudns.com"})
+        found += [
+            {"hostname": name, "kind": "custom", "cname": "x.herokudns.com"}
+            for name in self.state.get("domains", [])
+        ]
         print(json.dumps(found, indent=2))
 
     def releases_info(self, _: list[str], flags: dict[str, str]) -> None:

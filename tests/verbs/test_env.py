@@ -2,7 +2,6 @@
 
 import ast
 import math
-import os
 import re
 import stat
 import subprocess
@@ -183,11 +182,12 @@ def test_defaults_in_the_code_are_those_of_the_template() -> None:
         for name, default in re.findall(
             r"env\.(?:number|flag|text)\(\s*\"(\w+)\",\s*([^,()]+)", text
         ):
-            if re.fullmatch(r"[\d_ *]+", default):
-                default = str(math.prod(int(factor) for factor in default.split("*")))
-            elif default.startswith('"'):
-                default = ast.literal_eval(default)
-            found.append((name, default.strip()))
+            value = default.strip()
+            if re.fullmatch(r"[\d_ *]+", value):
+                value = str(math.prod(int(factor) for factor in value.split("*")))
+            elif value.startswith('"'):
+                value = ast.literal_eval(value)
+            found.append((name, value.strip()))
     for text in texts("docker-compose.yml", "services/*/bin/*"):
         found += re.findall(r"\$\{([A-Z][A-Z0-9_]+):-([^}$]*)\}", text)
     differing = {
@@ -341,7 +341,7 @@ def test_an_interrupted_write_leaves_the_old_env(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "replace", interrupt)
+    monkeypatch.setattr(Path, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         envfile.complete(file)
 

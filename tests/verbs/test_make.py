@@ -204,8 +204,10 @@ def test_doctor_prints_the_budget_of_connections_which_fits_the_small_plans(
     [
         (
             {"WEB_CONCURRENCY": 2},
-            "Redis: more than Heroku's small plan admits; WEB_CONCURRENCY=1 or"
-            " REDIS_POOL_SIZE=1 would fit",
+            (
+                "Redis: more than Heroku's small plan admits; WEB_CONCURRENCY=1 or"
+                " REDIS_POOL_SIZE=1 would fit"
+            ),
         ),
         (
             {"WEB_DATABASE_CONNECTIONS": 20},

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, register
 
 
 class S3TasksConfig(AppConfig):
@@ -18,7 +19,7 @@ def check_proxies(**_: Any) -> list[CheckMessage]:
     """gunicorn speaks no TLS here: without a proxy that is trusted, every request is redirected."""
     if settings.SECURE_SSL_REDIRECT and not settings.TRUSTED_PROXIES:
         return [
-            Warning(
+            checks.Warning(
                 "Every request will be redirected to HTTPS for ever: no proxy is trusted to say"
                 " that it came by HTTPS.",
                 hint="Set TRUSTED_PROXIES=1 behind Heroku's router or Caddy.",

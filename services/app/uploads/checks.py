@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, register
 
 from uploads.quotas import SENDER_UNSENT
 
@@ -16,7 +17,7 @@ def check_largest_file_fits_a_share(**_: Any) -> list[CheckMessage]:
     if largest <= share:
         return []
     return [
-        Warning(
+        checks.Warning(
             f"Browsers can't upload the largest files: {largest} bytes are more than the {share}"
             f" that one address may announce, {SENDER_UNSENT} % of MAX_TOTAL_BYTES.",
             hint="Raise MAX_TOTAL_BYTES, or lower MAX_FILE_BYTES. `curl -T` is not affected.",

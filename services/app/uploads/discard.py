@@ -116,7 +116,7 @@ def queue_keys(upload: Upload, *, counted: bool) -> None:
                        sender)
                 AS (VALUES (%s::uuid, %s, %s, %s::bigint, %s, %s::bigint, %s::timestamptz, %s))
             {QUEUE_KEYS}
-            """,  # noqa: S608  our own words
+            """,
             [
                 upload.id,
                 upload.kind,

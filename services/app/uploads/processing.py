@@ -227,7 +227,7 @@ def reject_image(upload: Upload, reason: str) -> State | None:
         queue_keys(row, counted=True)
         row.incoming_bytes = 0
         row.state = State.REJECTED
-        row.reason = reason[: Upload._meta.get_field("reason").max_length]
+        row.reason = reason[: Upload._meta.get_field("reason").max_length]  # noqa: SLF001  documented
         row.lease = row.lease_until = None
         row.save()
     return State.REJECTED

@@ -21,7 +21,7 @@ class Filter(SafeExceptionReporterFilter):
     """Django's, in development too, which also knows our names for what holds a password."""
 
     hidden_settings = re.compile(
-        SafeExceptionReporterFilter.hidden_settings.pattern + "|DATABASE|REDIS|BROKER", re.I
+        f"(?i){SafeExceptionReporterFilter.hidden_settings.pattern}|DATABASE|REDIS|BROKER"
     )
 
     def is_active(self, request: HttpRequest | None) -> bool:

@@ -17,7 +17,7 @@ OK = (
     b"Cache-Control: no-store\r\nConnection: %s\r\n\r\n%s"
 )
 # With a body, or none after it, it is the connection's last request.
-LAST = re.compile(rb"\r\n(?:connection:[^\r\n]*close|content-length:|transfer-encoding:)", re.I)
+LAST = re.compile(rb"(?i)\r\n(?:connection:[^\r\n]*close|content-length:|transfer-encoding:)")
 
 
 class Answer(NamedTuple):

@@ -29,7 +29,7 @@ BEAT = 15.0  # seconds between two calls of `while_waiting`
 SEND_AT_ONCE = 512 * 1024  # bytes of one answer, before others have their turn
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.I)
+EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 # Why a connection is ended, or not let in.
 SLOWEST, SILENT, ENDLESS, CROWDED = "slowest", "silent", "endless", "crowded"

@@ -31,7 +31,7 @@ HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
     b"Connection: close\r\n\r\n"
 )
-FORWARDED = re.compile(rb"\r\nx-forwarded-for:([^\r\n]*)", re.I)
+FORWARDED = re.compile(rb"\r\nx-forwarded-for:([^\r\n]*)", re.IGNORECASE)
 
 # What the loop waits for on a connection. Where it does not, a thread has it, or it waits for a
 # place.

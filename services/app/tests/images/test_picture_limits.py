@@ -299,7 +299,7 @@ def test_a_bomb_of_bytes_stops_where_it_is_too_large(make, used):
     """86.7 MB of 2.2 were stored; now not even the disk sees more than the limit."""
     content = encode(noise((5_000, 4_000), 40).quantize(16, dither=0), "PNG")
 
-    safe, stored = make(content, max_bytes=20 * 1024**2)
+    _, stored = make(content, max_bytes=20 * 1024**2)
 
     assert len(stored) <= 2 * len(content)
 

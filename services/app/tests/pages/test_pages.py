@@ -28,7 +28,7 @@ def add_file(client, filename="a.pdf", content=b"%PDF", **fields):
 
 def without_templates(response):
     """The page without what only scripts use."""
-    return re.sub(r"<template.*?</template>", "", response.content.decode(), flags=re.S)
+    return re.sub(r"<template.*?</template>", "", response.content.decode(), flags=re.DOTALL)
 
 
 def make_all_safe():

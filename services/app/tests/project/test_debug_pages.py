@@ -100,7 +100,7 @@ def test_a_password_that_somebody_typed(monkeypatch):
 
 
 def test_the_rest_of_the_page_is_there():
-    status, text = send("/", method="GET", HTTP_HOST="evil.example", HTTP_ACCEPT="text/html")
+    _, text = send("/", method="GET", HTTP_HOST="evil.example", HTTP_ACCEPT="text/html")
     assert "evil.example" in text
     assert "ALLOWED_HOSTS" in text
     assert without_secrets("nothing of it") == "nothing of it"

@@ -126,8 +126,10 @@ UNREADABLE = [
     f"GET /{WORD}\r\n\r\n",
     f"GET /{WORD} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie {WORD}\r\n\r\n",
     f"PUT /{WORD} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {WORD}\r\n\r\n",
-    f"PUT /{WORD} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n"
-    f"Transfer-Encoding: chunked\r\n\r\n{WORD}\r\n",
+    (
+        f"PUT /{WORD} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n"
+        f"Transfer-Encoding: chunked\r\n\r\n{WORD}\r\n"
+    ),
 ]
 
 

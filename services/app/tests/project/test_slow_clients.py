@@ -63,7 +63,8 @@ def serve(settings, tmp_path):
 PUT = b"PUT /a.bin HTTP/1.1\r\nHOST\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"PUT /a.bin HTTP/1.1\r\nHOST\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n"
 POST = b"HTTP/1.1\r\nHOST\r\nContent-Length: %d\r\nContent-Type: "
-FILE = b"multipart/form-data; boundary=x\r\n\r\n" + (
+FILE = (
+    b"multipart/form-data; boundary=x\r\n\r\n"
     b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 )
 LINES = {
@@ -250,7 +251,7 @@ def test_a_slow_newcomer_ends_nobody_who_is_faster(s3, serve):
     newcomer = server.connect(PUT % MIB)
     newcomer.settimeout(40)
     with Dripping(honest, 50_000), Dripping([newcomer], 20_000):
-        status, sentence, again = told(newcomer)
+        status, _, again = told(newcomer)
         assert (status, again) == (503, "10")
         assert not select.select(honest, [], [], 0)[0]
 

@@ -38,7 +38,7 @@ def message(response) -> str:
     """What stands in the page's message, without its markup."""
     html = response.content.decode()
     found = re.findall(
-        r'(?:role="alert".*?>|id="messages".*?>|class="lede">)(.*?)</div>', html, re.S
+        r'(?:role="alert".*?>|id="messages".*?>|class="lede">)(.*?)</div>', html, re.DOTALL
     )
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", " ".join(found))).strip()
 

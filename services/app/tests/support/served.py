@@ -97,7 +97,7 @@ class Server:
         total = 0
         for link in Path(f"/proc/{child}/fd").iterdir():
             try:
-                if os.readlink(link).startswith(str(self.spool)):
+                if str(link.readlink()).startswith(str(self.spool)):
                     total += link.stat().st_size
             except FileNotFoundError:  # closed meanwhile
                 continue

@@ -112,7 +112,7 @@ def test_a_server_that_fails_at_a_wrong_form_has_not_refused_it(s3, monkeypatch)
         return (503, {}, "") if answer[0] == 403 else answer
 
     answer_forms_by(monkeypatch, fails)
-    with pytest.raises(CommandError, match="let a visitor send a form in the bucket: .* 503"):
+    with pytest.raises(CommandError, match=r"let a visitor send a form in the bucket: .* 503"):
         verify()
 
 

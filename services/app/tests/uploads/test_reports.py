@@ -152,7 +152,7 @@ class TestDatabase:
         discard.queue_key("files/a", size_bytes=0)
         for within in ("expire.expire_batch", "purge.lease_keys", "reconcile.recount_bytes"):
             monkeypatch.setattr(f"uploads.sweeps.{within}", fail)
-        with pytest.raises(Exception, match="terminating|terminated|closed"):
+        with pytest.raises(Exception, match=r"terminating|terminated|closed"):
             housekeeping.sweep(sweep)
         assert re.search("terminating|terminated", said(sweep))
         monkeypatch.undo()

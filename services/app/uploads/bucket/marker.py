@@ -31,7 +31,7 @@ def check_ours() -> None:
         raise BucketMismatch(NO_MARKER_IN_USE if has_uploads() else NO_MARKER)
     if as_id(found) is None:
         raise BucketMismatch(
-            f"The bucket's object `{MARKER}` holds no installation's id but {ascii(found)}:"
+            f"The bucket's object `{MARKER}` holds no installation's id but {found!a}:"
             " nothing is removed. If the bucket is right, run `manage.py pair_bucket --take`."
         )
     if as_id(found) != ours:

@@ -182,7 +182,7 @@ def work(request: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
         return {"rejected": TOO_MUCH}
     except load_vips().Error as error:
         return {"rejected": TOO_MUCH if "out of memory" in str(error) else DAMAGED}
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # As UnicodeDecodeError, where pyvips reads a library's message: a picture's doing too.
         place = traceback.extract_tb(error.__traceback__)[-1]
         return {

@@ -23,6 +23,8 @@ LIKE_SRGB = range(43_182, 47_728)
 
 
 class Chunk(NamedTuple):
+    """One chunk of a PNG."""
+
     kind: bytes
     data: bytes
     is_sound: bool  # its checksum is right

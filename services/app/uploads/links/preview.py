@@ -60,4 +60,4 @@ def text_of(head: bytes, *, cut: bool) -> str:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=not cut)
     except UnicodeDecodeError:
         return ""
-    return "" if any(c < " " and c not in SPACE or c == "\x7f" for c in text) else text
+    return "" if any((c < " " and c not in SPACE) or c == "\x7f" for c in text) else text

@@ -65,10 +65,10 @@ class LocalDisk:
                     shutil.copyfileobj(content, part, 1024 * 1024)
                     part.flush()
                     os.fsync(part.fileno())
-                    os.replace(part.name, path)
+                    Path(part.name).replace(path)
                 except BaseException:
                     with suppress(FileNotFoundError):
-                        os.unlink(part.name)
+                        Path(part.name).unlink()
                     raise
 
     def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
@@ -98,7 +98,7 @@ class LocalDisk:
             path.parent.mkdir(exist_ok=True)
             with self._parts(multipart_id).open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(self._parts(multipart_id), path)
+            self._parts(multipart_id).replace(path)
 
     def abort_parts(self, key: str, multipart_id: str) -> None:
         with self._answering():
@@ -143,7 +143,7 @@ class LocalDisk:
             try:
                 if stored_file(source, link).etag != etag:
                     return False
-                os.replace(link, path)
+                link.replace(path)
             finally:
                 link.unlink(missing_ok=True)  # also where both were one file: nothing is renamed
         return True
@@ -181,7 +181,7 @@ class LocalDisk:
         """Whatever lies there is an object: a folder and a link, too."""
         folder = self.root / prefix
         with self._answering():
-            names = os.listdir(folder) if folder.is_dir() else []
+            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         keys = [f"{prefix}/{name}" for name in sorted(names, key=os.fsencode)]
         keys = [key for key in keys if os.fsencode(key) > os.fsencode(after)]
         for start in range(0, len(keys), DELETE_MAX):

@@ -163,7 +163,7 @@ def ask(
     """
     request = AWSRequest(method, url, headers or {}, body).prepare()
     with answering():
-        answer = s3.client._endpoint.http_session.send(request)
+        answer = s3.client._endpoint.http_session.send(request)  # noqa: SLF001  it has no other
     if answer.status_code >= 500 and answer.status_code != 501:
         raise StorageUnavailable(NO_ANSWER) from OSError(
             f"{method} is answered {answer.status_code}"

@@ -120,7 +120,7 @@ def run(*names: str) -> dict[str, object]:
     for name in names:
         try:
             done = sweep(name)
-        except Exception as error:  # it is in the sweep's row
+        except Exception as error:  # noqa: BLE001  it is in the sweep's row
             errors.append(error)
         else:
             counts = done.counts() if isinstance(done, Reconciled) else done

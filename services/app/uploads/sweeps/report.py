@@ -39,7 +39,7 @@ class Report:
         """A part of the run, without which the others still make sense: what stops it is noted."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  raised once the row is written
             self.note(f"{what}: {cause_of(error)}" if what else cause_of(error))
             self.error = self.error or error
 
@@ -63,7 +63,7 @@ def reporting(name: str) -> Iterator[Report]:
     try:
         write(name, report)
     except DatabaseError as error:
-        log.error("%s can't be reported: %s", name, error)
+        log.error("%s can't be reported: %s", name, error)  # noqa: TRY400  raised, or another is
         if report.error is None:
             raise
     if report.error is not None:
