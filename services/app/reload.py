@@ -3,7 +3,7 @@
     python reload.py [--python] COMMAND…
 
 watchfiles' own command line sends SIGINT, and SIGKILL 5 s after it was asked to stop itself. Here
-the command gets SIGTERM and the time that it has on Heroku, so that it ends what it has in hand.
+the command gets SIGTERM and as much time as on Heroku, so that it can finish its work.
 """
 
 import signal
@@ -16,10 +16,10 @@ from typing import Any
 from watchfiles import DefaultFilter, PythonFilter, watch
 
 STOP_SECONDS = 30
-# After the command ended by itself: it was killed, Redis refused it, or what was saved last does
-# not even import, and is being mended.
+# Seconds until a command that ended by itself is started again. It was killed, Redis refused it, or
+# the code that was saved last can't be imported and is being mended.
 AGAIN_SECONDS = 3
-LOOK_MS = 500  # how often it is looked at
+LOOK_MS = 500  # milliseconds between two looks at the code
 
 
 def interrupt(*_: Any) -> None:

@@ -1,7 +1,7 @@
-"""Celery's way to Redis, with a connection less for each that publishes.
+"""Celery's transport for Redis, with one connection less for each publisher.
 
-A channel opens a connection to ask whether Redis answers, in a pool that only a consumer uses
-again, and keeps it: of the small plan's 20, six were idle so.
+A channel opens a connection to ask whether Redis answers, and keeps it in a pool that only a
+consumer uses again. Of the small plan's 20 connections, six were idle for that reason.
 
 Two images have this file, the app's and Flower's; a test compares them.
 """
@@ -12,7 +12,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 
 
 class Channel(redis.Channel):
-    """kombu's, which closes that connection; a consumer opens its own when it needs it."""
+    """kombu's channel, which closes that connection; a consumer opens one when it needs it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -20,12 +20,12 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """kombu's, with these channels."""
+    """kombu's transport, with these channels."""
 
     Channel = Channel
 
 
 def use() -> None:
-    """Take it wherever a broker's address begins with redis:// or rediss://."""
+    """Use it for every broker whose address begins with redis:// or rediss://."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

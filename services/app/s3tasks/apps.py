@@ -16,7 +16,8 @@ class S3TasksConfig(AppConfig):
 
 @register()
 def check_proxies(**_: Any) -> list[CheckMessage]:
-    """gunicorn speaks no TLS here: without a proxy that is trusted, every request is redirected."""
+    """A warning for production without a trusted proxy. gunicorn has no TLS here, so every request
+    would be redirected to HTTPS for ever."""
     if settings.SECURE_SSL_REDIRECT and not settings.TRUSTED_PROXIES:
         return [
             checks.Warning(

@@ -13,7 +13,7 @@ from s3tasks.worker import broker, heartbeat
 log = logging.getLogger(__name__)
 
 WAITING_MAX = 20  # messages in the queue of the sweeps, above which none is added
-STUCK_SECONDS = 120  # without room there, after which beat says so; a worker's one slot may be busy
+STUCK_SECONDS = 120  # of a full queue, after which beat logs it; one slot may just be busy
 
 broker.use()
 
@@ -23,7 +23,7 @@ class Application(Celery):
 
     @cached_property
     def Worker(self) -> Any:
-        # A name, since its module reads what only a worker needs.
+        # Given as a name, because the module imports what only a worker needs.
         return self.subclass_with_self("s3tasks.worker.shutdown:Worker")  # type: ignore[arg-type]
 
 
@@ -41,13 +41,14 @@ def warm_up(**_: Any) -> None:
 
 
 class Beat(Scheduler):
-    """Beat by a clock that nobody can set, and without a schedule file: what it would remember is
-    older than any interval of ours.
+    """Beat with a monotonic clock, which nobody can set, and without a schedule file: after a
+    restart, anything that it remembered would be older than our longest interval.
 
-    Celery's goes by the time of day: set back an hour, it sends nothing for that hour.
+    Celery's own scheduler uses the time of day: if the clock is set back an hour, it sends nothing
+    for an hour.
     """
 
-    # Celery's waits here until Redis answers; a hint goes without.
+    # Celery's own producer waits here until Redis answers; a hint is sent without one.
     producer: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -70,7 +71,8 @@ class Beat(Scheduler):
         pass  # there are no results to tidy up
 
     def is_taken(self, entry: Any) -> bool:
-        """Whether a worker takes such messages. They do not expire, so there must not be many."""
+        """Whether workers are taking these messages. Messages don't expire, so they must not pile
+        up."""
         from uploads.redis import RedisUnavailable, redis_answering
 
         queue = self.app.conf.task_default_queue

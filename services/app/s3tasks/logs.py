@@ -1,8 +1,8 @@
-"""What the processes say: a line of JSON an event in production, people's lines in development.
+"""The logs: one line of JSON an event in production, lines for people in development.
 
 Each line of a request, and of the tasks that it starts, holds the request's id (see
-`s3tasks.request_id`). No line holds a path, which may be a link or a file's name: requests are
-named by their route. Nor does one of JSON hold what Postgres quotes of a row.
+`s3tasks.request_id`). No line holds a path, which may be a link or a file name: requests are named
+by their route. No line of JSON holds the values that Postgres quotes from a row.
 """
 
 import logging
@@ -48,10 +48,10 @@ def configuration(*, json: bool) -> dict[str, Any]:
         },
         "root": {"handlers": ["console"], "level": "INFO"},
         "loggers": {
-            # Their own handlers would say it twice.
+            # With their own handlers, each line would appear twice.
             "django": {"handlers": [], "propagate": True},
             "django.server": {"handlers": [], "propagate": True},
-            # They tell what beat does every few seconds, and each step of an image.
+            # These log what beat does every few seconds, and every step of decoding an image.
             "gunicorn.error": {"handlers": [], "propagate": True},
             "celery.beat": {"level": "WARNING"},
             "pyvips": {"level": "WARNING"},
@@ -60,7 +60,8 @@ def configuration(*, json: bool) -> dict[str, Any]:
 
 
 class JsonLine(JsonFormatter):
-    """An event on one line, without what must not be said and what Celery says twice."""
+    """An event on one line, without values from the database and without the fields that Celery
+    repeats."""
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         for name in ("message", "exc_info"):
@@ -75,7 +76,7 @@ class JsonLine(JsonFormatter):
 
 
 class Routes(logging.Filter):
-    """Django's words on a request name its path; here its route stands in the place."""
+    """Puts the route in place of the path, which Django's messages about a request contain."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)
@@ -90,7 +91,8 @@ class Routes(logging.Filter):
 
 
 class Gunicorn(logging.Filter):
-    """gunicorn quotes a request that it can't read, and the path of one that broke its answer."""
+    """Removes what gunicorn quotes: a request that it can't read, or the path of one whose answer
+    failed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name == "gunicorn.error":
@@ -101,7 +103,7 @@ class Gunicorn(logging.Filter):
 
 
 class Ticks(logging.Filter):
-    """Leaves out the ticks, which find nothing nearly always."""
+    """Leaves out the ticks, which nearly always find nothing to do."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         data = getattr(record, "data", None)
@@ -138,4 +140,5 @@ class AccessLogMiddleware:
 
 @signals.setup_logging.connect
 def keep_configuration(**_: Any) -> None:
-    """Celery configures no logging where this is connected: Django has, in the same process."""
+    """Keeps Django's logging: Celery configures none of its own while this signal has a
+    receiver."""

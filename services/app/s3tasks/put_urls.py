@@ -1,6 +1,6 @@
-"""The addresses of a PUT, which is anyone's: every one is the name of a file.
+"""The addresses for PUT, open to anyone: every address is a file name.
 
-The others follow so that `reverse` finds them.
+The pages' addresses follow, so that `reverse` finds them.
 """
 
 from django.urls import re_path

@@ -79,8 +79,9 @@ def messages() -> dict[tuple[str, str], list[str]]:
 
 
 def calls(source: str) -> Iterator[tuple[str, str]]:
-    """The messages of the calls in CALLS. Tokens, as `templatize` makes no whole programs."""
-    # What it makes is not indented as Python asks for.
+    """The messages in the calls of CALLS. It reads tokens, because `templatize` doesn't produce
+    valid programs that could be parsed."""
+    # The result of `templatize` isn't indented as Python requires.
     lines = io.StringIO("\n".join(line.lstrip() for line in source.split("\n")))
     count, arguments, depth, previous = 0, [""], 0, ""
     for kind, text, *_ in tokenize.generate_tokens(lines.readline):

@@ -15,7 +15,8 @@ from uploads.models import Kind
 
 
 class TokenConverter(StringConverter):
-    """A link's token: 22 such characters, or fewer where a link was cut in two."""
+    """A link's token: 22 of these characters, or fewer if the link was cut short when it was
+    copied."""
 
     regex = "[A-Za-z0-9_-]+"
 
@@ -38,7 +39,7 @@ urlpatterns = [
     path("f/<token:token>", link.Page.as_view(), name="file-link"),
     path("f/<token:token>.svg", link.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
     path("f/<token:token>/<filename:filename>", link.File.as_view(), name="file"),
-    # --- The owner, by the visitor's cookie; whoever has none gets a new one ---------------------
+    # --- The owner, by the visitor's cookie; a visitor without one gets a new one ----------------
     path("", views.Images.as_view(), name="images"),
     path("images/clear/", views.Clear.as_view(kind=Kind.IMAGE), name="clear-images"),
     path("files/", views.Files.as_view(), name="files"),

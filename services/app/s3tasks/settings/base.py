@@ -15,7 +15,7 @@ BASE_DIR = Path(__file__).resolve().parents[2]
 DEBUG = env.flag("DEBUG", False)
 SECRET_KEY = env.text("SECRET_KEY")
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
-HTTPS_PORT = env.number("HTTPS_PORT", 443, minimum=1)  # as visitors see it
+HTTPS_PORT = env.number("HTTPS_PORT", 443, minimum=1)  # the port in the addresses that visitors see
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -35,15 +35,16 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First of all: what the others say carries the request's id.
+    # First, so that the log lines of all others carry the request's id.
     "s3tasks.request_id.RequestIdMiddleware",
     "s3tasks.logs.AccessLogMiddleware",
-    # The health check is answered before hosts and HTTPS are looked at.
+    # Before hosts and HTTPS are checked: probes call by address and without TLS.
     "s3tasks.web.health.HealthMiddleware",
     "s3tasks.web.request_time.RequestTimeMiddleware",
-    # Before whatever asks for the visitor's address or scheme.
+    # Before any middleware that asks for the visitor's address or scheme.
     "s3tasks.web.proxies.TrustedProxiesMiddleware",
-    # Outermost but for that: whatever refuses a program, it answers in the program's language.
+    # Outside all of the following: whichever of them refuses a program's request, the answer has
+    # the form that programs read.
     "api.problems.ApiErrorsMiddleware",
     "s3tasks.web.headers.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -102,7 +103,8 @@ DATABASE_URL = env.address(
     "postgresql",
     value=env.required("DATABASE_URL", "Postgres is the only database, e.g. postgres://…"),
 )
-# Of web, whose threads share them: half of its threads may be waiting for a body, and hold none.
+# For web only, whose threads share these connections. Half of the threads may be waiting for a
+# body; they hold none.
 WEB_DATABASE_CONNECTIONS = env.number("WEB_DATABASE_CONNECTIONS", 10, minimum=1)
 DATABASES = {
     "default": {
@@ -111,14 +113,15 @@ DATABASES = {
         "OPTIONS": {
             **dj_database_url.parse(DATABASE_URL).get("OPTIONS", {}),
             "connect_timeout": 3,
-            # A server that vanished without a word, with its machine or behind a broken line, is
-            # given up after 25 s; Linux's own defaults are two hours, and a quarter of one.
+            # A server that vanished silently, with its machine or its network, is given up after 25
+            # s. Linux's own defaults are two hours for an idle connection, and 15 minutes for one
+            # with unanswered data.
             "keepalives": 1,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 25_000,  # milliseconds
-            # No statement of ours takes long: what does, waits for something that hangs.
+            # None of our statements takes long; one that does is waiting for something that hangs.
             "options": "-c statement_timeout=15s -c lock_timeout=5s"
             " -c idle_in_transaction_session_timeout=30s",
         },
@@ -143,21 +146,21 @@ RECONCILE_EVERY = env.number("RECONCILE_EVERY", 300, minimum=1)  # seconds
 USE_S3 = env.flag("USE_S3", True)
 AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID")
 AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY")
-AWS_SESSION_TOKEN = env.text("AWS_SESSION_TOKEN")  # of temporary keys, as a deployer's may be
+AWS_SESSION_TOKEN = env.text("AWS_SESSION_TOKEN")  # only temporary keys have one
 AWS_STORAGE_BUCKET_NAME = env.text("AWS_STORAGE_BUCKET_NAME")
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", "us-east-1")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
 AWS_S3_PUBLIC_ENDPOINT_URL = env.text("AWS_S3_PUBLIC_ENDPOINT_URL", AWS_S3_ENDPOINT_URL)
 env.address("AWS_S3_ENDPOINT_URL", "http", "https", value=AWS_S3_ENDPOINT_URL)
 env.address("AWS_S3_PUBLIC_ENDPOINT_URL", "http", "https", value=AWS_S3_PUBLIC_ENDPOINT_URL)
-# Local disk, with USE_S3=False: with the other data of a local run, or in the image beside the
-# code, where a volume lies.
+# The local disk, if USE_S3=False: beside the other data of a local run, or in the image beside the
+# code, where a volume is mounted.
 CHECKOUT = BASE_DIR.parents[1]
 IN_CHECKOUT = (CHECKOUT / ".env.var").is_file()
 MEDIA_ROOT = CHECKOUT / ".local" / "media" if IN_CHECKOUT else BASE_DIR.parent / "media"
 
 STATIC_URL = "static/"
-# Both outside the folder that `make up` mounts.
+# Both lie outside the folder that `make up` mounts read-only.
 STATIC_ROOT = BASE_DIR.parent / "collected"
 LOCALE_PATHS = [CHECKOUT / ".local" / "locale" if IN_CHECKOUT else BASE_DIR.parent / "locale"]
 
@@ -177,7 +180,7 @@ MAX_VISITOR_UPLOADS = env.number("MAX_VISITOR_UPLOADS", 100, minimum=1)
 MAX_TOTAL_BYTES = env.number("MAX_TOTAL_BYTES", 10 * 1024 * 1024 * 1024, minimum=1)
 UPLOAD_RATE = env.number("UPLOAD_RATE", 60)  # uploads a minute and address; 0: no limit
 
-# How many proxies of ours stand in front: their X-Forwarded-For and -Proto are believed.
+# How many proxies in front are ours; their X-Forwarded-For and X-Forwarded-Proto are believed.
 TRUSTED_PROXIES = env.number("TRUSTED_PROXIES", 0)
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -186,17 +189,18 @@ if TRUSTED_PROXIES:
 
 CELERY_BROKER_URL = REDIS_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever: a worker without Redis waits for it
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # no limit: a worker without Redis waits for it
 CELERY_BROKER_POOL_LIMIT = REDIS_POOL_SIZE
 if REDIS_URL.startswith("rediss://"):
     # Heroku's certificate is self-signed: https://devcenter.heroku.com/articles/connecting-heroku-redis
     CELERY_BROKER_USE_SSL = {"ssl_cert_reqs": "none"}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # A Redis that accepts and stays silent must not hold a page for longer than this; seconds.
+    # A Redis that accepts connections and stays silent must not hold up a page for longer than
+    # this, in seconds.
     "socket_timeout": 1,
     "socket_connect_timeout": 1,
     "max_retries": 0,
-    # Sweeps first: they are short, and what is due is due.
+    # Sweeps come before images: they are short, and expired uploads must go on time.
     "queue_order_strategy": "priority",
 }
 CELERY_TASK_PUBLISH_RETRY = False
@@ -205,22 +209,24 @@ CELERY_TASK_DEFAULT_QUEUE = "sweeps"
 CELERY_TASK_ROUTES = {"make image safe": {"queue": "images"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
-# What is in hand may end; after that it is handed back. SIGKILL comes at 30 s; seconds.
+# Seconds in which tasks that have begun may finish; after that they are handed back. The platform
+# sends SIGKILL after 30 s.
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20
-# One message asks for all that is due. It does not expire: when is a matter of two hosts' clocks.
+# One message asks for everything that is due. It doesn't expire, since the expiry would compare the
+# clocks of two hosts.
 CELERY_BEAT_SCHEDULE = {"tick": {"task": "tick", "schedule": EXPIRE_EVERY}}
 
 # --- What a page may load, and where from ---------------------------------------------------------
 
 
 def storage_origins() -> list[str]:
-    """Where signed addresses lead: S3's own host names where no endpoint is set."""
+    """The origins that signed addresses lead to: AWS's own host names if no endpoint is set."""
     if not USE_S3:
         return []
     if AWS_S3_PUBLIC_ENDPOINT_URL:
         endpoint = urlsplit(AWS_S3_PUBLIC_ENDPOINT_URL)
         return [f"{endpoint.scheme}://{endpoint.netloc}"]
-    # In us-east-1 boto3 signs the host without the region.
+    # For us-east-1, boto3 signs the host name without the region.
     hosts = ["s3.amazonaws.com", f"s3.{AWS_S3_REGION_NAME}.amazonaws.com"]
     return [f"https://{AWS_STORAGE_BUCKET_NAME}.{host}" for host in hosts]
 
@@ -237,5 +243,5 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [NONE],
     }
 }
-# Never in the session: a visitor has none.
+# Messages never go into the session, because a visitor has none.
 MESSAGE_STORAGE = "django.contrib.messages.storage.cookie.CookieStorage"

@@ -30,7 +30,7 @@ def required(name: str, why: str) -> str:
 def secret(name: str, why: str, length: int) -> str:
     """The variable's value; raises ImproperlyConfigured where it is missing or could be guessed."""
     value = required(name, why)
-    # As Django's own check has it, security.W009, and no word that is only repeated.
+    # The rules of Django's own check, security.W009, and no word that only repeats itself.
     guessable = len(set(value)) < 5 or value in (value * 2)[1:-1]
     if len(value) < length or guessable or value.startswith("django-insecure-"):
         raise ImproperlyConfigured(f"{name} is too short or could be guessed: {why}")
@@ -38,9 +38,10 @@ def secret(name: str, why: str, length: int) -> str:
 
 
 def address(name: str, *schemes: str, value: str) -> str:
-    """The value, where it is an address of one of these schemes, or blank.
+    """The value if it is an address with one of these schemes, or blank.
 
-    Raises ImproperlyConfigured with what is allowed; the value may hold a password.
+    Raises ImproperlyConfigured with the schemes allowed, but not the value, which may hold a
+    password.
     """
     try:
         parts = urlsplit(value)
@@ -69,7 +70,7 @@ def number(name: str, default: int, *, minimum: int = 0, maximum: int | None = N
     if not value:
         return default
     allowed = f"a whole number from {minimum}" + (f" to {maximum}" if maximum is not None else "")
-    # int() reads 4,300 digits at the most; a size in bytes has 13.
+    # int() refuses more than 4,300 digits; a size in bytes has 13.
     if not value.isascii() or not value.isdigit() or len(value) > 18:
         raise ImproperlyConfigured(f"{name}={value}: expected {allowed}")
     if int(value) < minimum or (maximum is not None and int(value) > maximum):
@@ -78,5 +79,5 @@ def number(name: str, default: int, *, minimum: int = 0, maximum: int | None = N
 
 
 def words(name: str) -> list[str]:
-    """What stands between the commas."""
+    """The words between the commas."""
     return [word.strip() for word in text(name).split(",") if word.strip()]

@@ -23,17 +23,18 @@ if USE_S3:
 elif "DYNO" in os.environ:
     raise ImproperlyConfigured("USE_S3=False on Heroku: a dyno's disk forgets what is uploaded")
 
-# A year, as Mozilla's Observatory asks for; only HTTPS ever answers (the proxy redirects nothing).
+# A year, as Mozilla's Observatory recommends. Browsers then use HTTPS for this site without asking.
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60
-# For its own host: what else answers under the same domain is somebody else's to decide, and a
-# browser's list of preloaded names takes a year to leave.
+# HSTS covers this host only. These two checks ask for its subdomains and for the preload list of
+# browsers, but other hosts of the domain may not be ours or not have HTTPS, and a name takes a year
+# to leave that list.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_SSL_REDIRECT = True
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 
 LOGGING = logs.configuration(json=True)
-logging.captureWarnings(True)  # a warning is a line, too
+logging.captureWarnings(True)  # Python's warnings go to the log as well
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -1,4 +1,4 @@
-"""Whether all of a request's body has come, counted while it comes."""
+"""Whether all of a request's body has arrived, counted while it arrives."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,8 @@ CHUNKED = re.compile(rb"\r\ntransfer-encoding:[^\r\n]*chunked[ \t]*\r\n", re.IGN
 
 
 def end_of_body(head: bytes, came: bytearray) -> Iterator[bool]:
-    """Whether the body is there, each time it is asked; `came` begins with the head."""
+    """Yields whether the whole body has arrived, each time it is asked; `came` begins with the
+    head."""
     if CHUNKED.search(head):
         return chunked_end(came, len(head))
     length = LENGTH.search(head)
@@ -16,14 +17,14 @@ def end_of_body(head: bytes, came: bytearray) -> Iterator[bool]:
 
 
 def counted_end(came: bytearray, start: int, length: int) -> Iterator[bool]:
-    """Whether a body of so many bytes is there, each time it is asked."""
+    """Yields whether so many bytes have arrived, each time it is asked."""
     while True:
         yield len(came) - start >= length
 
 
 def chunked_end(came: bytearray, at: int) -> Iterator[bool]:
-    """Whether a body in chunks is there, each time it is asked. What is none counts as there: its
-    request is refused, without being waited for."""
+    """Yields whether a body in chunks has arrived, each time it is asked. A malformed one counts as
+    arrived: its request is refused, without waiting for more."""
     while True:
         while (end := came.find(b"\r\n", at)) < 0:
             yield len(came) - at > 4096  # no chunk's size is so long

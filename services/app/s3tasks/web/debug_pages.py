@@ -1,4 +1,4 @@
-"""What development's error pages say: nothing that opens a database, a broker or a bucket.
+"""Development's error pages, without any secret that opens a database, a broker or a bucket.
 
 Such a page quotes settings, the request and every variable on the way to the error, and a wrong
 `Host` is enough to get one, so any page that a developer visits can read it:
@@ -14,11 +14,11 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
-SHORTEST = 4  # characters; a shorter secret is none, and its letters stand everywhere
+SHORTEST = 4  # characters; anything shorter is no secret, and would be found in every text
 
 
 class Filter(SafeExceptionReporterFilter):
-    """Django's, in development too, which also knows our names for what holds a password."""
+    """Django's filter, also in development, with our own names of settings that hold passwords."""
 
     hidden_settings = re.compile(
         f"(?i){SafeExceptionReporterFilter.hidden_settings.pattern}|DATABASE|REDIS|BROKER"
@@ -29,7 +29,8 @@ class Filter(SafeExceptionReporterFilter):
 
 
 class Reporter(ExceptionReporter):
-    """Django's, without our secrets wherever they stand: in a variable, a message, an address."""
+    """Django's reporter, without our secrets wherever they occur: in a variable, a message or an
+    address."""
 
     def get_traceback_html(self) -> SafeString:
         return SafeString(without_secrets(super().get_traceback_html()))
@@ -39,7 +40,7 @@ class Reporter(ExceptionReporter):
 
 
 def without_secrets(text: str) -> str:
-    """The text, with stars for each secret of the settings in whatever way it is quoted."""
+    """The text, with each secret of the settings replaced by stars, however it is quoted."""
     written = set()
     for secret in secrets():
         for form in (secret, repr(secret)[1:-1], quote(secret, safe="")):
@@ -50,7 +51,7 @@ def without_secrets(text: str) -> str:
 
 
 def secrets() -> set[str]:
-    """What nobody may read."""
+    """The values that nobody may read."""
     found = {settings.SECRET_KEY, settings.AWS_SECRET_ACCESS_KEY, settings.AWS_ACCESS_KEY_ID}
     found.add(settings.AWS_SESSION_TOKEN)
     for url in (settings.DATABASE_URL, settings.REDIS_URL):

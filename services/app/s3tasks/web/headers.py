@@ -1,10 +1,10 @@
-"""What an answer asks of browsers, beyond what Django's own middlewares say."""
+"""Security headers, beyond those of Django's own middlewares."""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-# Nothing here asks for a device or a payment, so no script that got in may either.
+# The pages use no device and no payment, so an injected script may not either.
 DEVICES = (
     "accelerometer camera display-capture geolocation gyroscope hid magnetometer microphone midi"
     " payment screen-wake-lock serial usb xr-spatial-tracking"
@@ -12,7 +12,8 @@ DEVICES = (
 
 
 class HeadersMiddleware:
-    """Permissions-Policy, and no answer in a page of another site unless a view allows it."""
+    """Sets Permissions-Policy, and keeps answers out of other sites' pages unless a view allows
+    that."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response

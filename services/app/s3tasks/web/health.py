@@ -1,7 +1,7 @@
 """`/healthz`: the process lives.
 
 gunicorn's loop answers it, so that it needs no free thread. Under any other server a middleware
-does, before hosts and HTTPS are looked at: probes of the container and of the platform call by
+does, before hosts and HTTPS are checked: the probes of the container and the platform call by
 address and without TLS.
 """
 
@@ -16,19 +16,19 @@ OK = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
     b"Cache-Control: no-store\r\nConnection: %s\r\n\r\n%s"
 )
-# With a body, or none after it, it is the connection's last request.
+# A request with a body, or the last one that the client wants to send, ends the connection.
 LAST = re.compile(rb"(?i)\r\n(?:connection:[^\r\n]*close|content-length:|transfer-encoding:)")
 
 
 class Answer(NamedTuple):
-    """What is sent."""
+    """The bytes to send, and whether the connection stays open."""
 
     data: bytes
     keep: bool  # the connection
 
 
 def answer_to(head: bytes) -> Answer | None:
-    """The answer to a head that asks whether the process lives; None to all others."""
+    """The answer to a request's head that asks for `/healthz`; None for all other requests."""
     asked = HEALTHZ.match(head)
     if not asked:
         return None
@@ -38,7 +38,7 @@ def answer_to(head: bytes) -> Answer | None:
 
 
 class HealthMiddleware:
-    """The same, of any other server."""
+    """Answers `/healthz` under any other server."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,5 +1,5 @@
-"""A client's connection. Nobody but the worker's loop waits for it, and a thread only for a body
-that has a place (see `s3tasks.web.places`)."""
+"""A client's connection. Only the worker's loop waits for it; a thread waits only for the body of a
+connection that has a place (see `s3tasks.web.places`)."""
 
 import errno
 import os
@@ -15,65 +15,66 @@ from s3tasks.web.body_end import end_of_body
 from s3tasks.web.pieces import Bytes, FilePart, Piece
 from uploads import patience
 
-# What of a body the loop reads before a thread is given to it; a shorter one needs none until it is
-# there. 1,000 connections take 64 MiB.
+# How many bytes of a body the loop reads before a thread gets the request. A shorter body needs no
+# thread until all of it has arrived. 1,000 connections take 64 MiB.
 READ_AHEAD = 64 * 1024
 HEAD_MAX = 64 * 1024
-# While nobody waits for its place, a connection may be as slow as it likes, but not silent for so
-# long. Seconds; tests shorten it.
+# Seconds. While no other connection waits for its place, a connection may be as slow as it likes,
+# but not silent for this long. Tests shorten it.
 SILENCE = patience.SILENCE
-# Over how many seconds of waiting for it a connection's speed is taken.
+# A connection's speed is measured over so many seconds of waiting for its bytes.
 WINDOW = 3.0
-SLICE = 0.25  # seconds, in which a thread that waits notices that its connection was ended
+SLICE = 0.25  # seconds after which a waiting thread notices that its connection was closed
 BEAT = 15.0  # seconds between two calls of `while_waiting`
 SEND_AT_ONCE = 512 * 1024  # bytes of one answer, before others have their turn
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
-# Why a connection is ended, or not let in.
+# Why a connection was closed, or got no place.
 SLOWEST, SILENT, ENDLESS, CROWDED = "slowest", "silent", "endless", "crowded"
 
 
 class ConnectionEnded(ConnectionResetError):
-    """The server ended the connection; `PatientSocket.verdict` says why."""
+    """The server closed the connection; `PatientSocket.verdict` says why."""
 
     def __init__(self, verdict: str) -> None:
         super().__init__(errno.ECONNRESET, verdict)
 
 
 class PatientSocket(socket.socket):
-    """A connection that never blocks: what can't be sent at once is left to the loop, and what has
-    not come is waited for only by a thread whose connection has a place."""
+    """A connection that never blocks. Bytes that can't be sent at once are left to the loop, and
+    only a thread whose connection has a place waits for bytes that have not arrived."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__(fileno=connection.detach())
         super().setblocking(False)
         self.out: deque[Piece] = deque()
-        self.ahead = bytearray()  # has come, and no request has read it yet
+        self.ahead = bytearray()  # bytes that have arrived and that no request has read yet
         self.asked_timeout: float | None = None
         self.begin()
 
     def begin(self) -> None:
-        """For each request on the connection."""
+        """Reset what is counted for each request on the connection."""
         self.began = self.last_came = time.monotonic()
-        self.body: Iterator[bool] | None = None  # None: its head is not there yet
+        self.body: Iterator[bool] | None = None  # None until the whole head has arrived
         self.continued = False
         self.has_place = False
         self.verdict = ""
         self.while_waiting: Callable[[], None] | None = None
-        self.drained_since: float | None = None  # from when on its body is only dropped
+        self.drained_since: float | None = None  # when its body began to be read and dropped
         self.drained = 0
-        self.came, self.waited = 0, 0.0  # in this window
+        self.came, self.waited = 0, 0.0  # bytes and seconds, in the current window
         self.waiting_since: float | None = None
         self.window_speed: float | None = None
-        self.dry_at: float | None = None  # when it was last waited for
+        self.dry_at: float | None = None  # when the thread last had to wait for bytes
         self.ready_at = self.began  # when a thread was asked for
 
     # --- In the loop ---
 
     def take(self) -> bool:
-        """Read what has come; False at its end. Raises OSError where it was cut."""
+        """Read the bytes that have arrived; False at their end. Raises OSError if the connection
+        was lost."""
         try:
             data = socket.socket.recv(self, READ_AHEAD)
         except BlockingIOError:
@@ -83,14 +84,15 @@ class PatientSocket(socket.socket):
         return bool(data)
 
     def head_end(self) -> int:
-        """Where the head ends in what has come; -1 where it does not yet."""
+        """Where the head ends in the bytes that have arrived; -1 if it is not complete yet."""
         found = self.ahead.find(b"\r\n\r\n")
         return found if found < 0 else found + 4
 
     def body_is_here(self) -> bool:
-        """Whether all of the body has come that comes before a thread reads on; the head has.
+        """Whether as much of the body has arrived as the loop reads for a thread; the head is
+        complete.
 
-        Only this is decided by it: what the request is, gunicorn's own parser says.
+        It decides nothing else: gunicorn's own parser reads the request.
         """
         if self.body is None:
             end = self.head_end()
@@ -109,7 +111,8 @@ class PatientSocket(socket.socket):
         return len(self.ahead) - self.head_bytes >= READ_AHEAD
 
     def flush(self) -> bool:
-        """Send what goes at once; whether all has gone. Raises OSError where it can't."""
+        """Send as much as the connection takes now; whether everything was sent. Raises OSError
+        where it can't."""
         budget = SEND_AT_ONCE
         while self.out:
             try:
@@ -124,12 +127,12 @@ class PatientSocket(socket.socket):
         return True
 
     def end(self, verdict: str) -> None:
-        """Give it up: whoever reads on gets ConnectionEnded."""
+        """Close it: the next read raises ConnectionEnded."""
         self.verdict = verdict
 
     def speed(self, now: float, window: float) -> float | None:
-        """Bytes a second that it brings while it is waited for, over so many seconds of that;
-        None: not known yet."""
+        """Bytes a second that arrive while somebody waits for them, measured over so many seconds
+        of waiting; None while that is not known."""
         since = self.waiting_since
         waited = self.waited + (now - since if since is not None else 0.0)
         return self.came / waited if waited >= window else self.window_speed
@@ -155,7 +158,7 @@ class PatientSocket(socket.socket):
             data = bytes(self.ahead[:size])
             del self.ahead[:size]
             return data
-        if self.asked_timeout is not None:  # what nobody reads is not waited for
+        if self.asked_timeout is not None:  # bytes that are only dropped are not waited for
             raise TimeoutError
         if self.verdict or not self.has_place:
             raise ConnectionEnded(self.verdict)
@@ -168,12 +171,13 @@ class PatientSocket(socket.socket):
         return data
 
     def drain(self) -> None:
-        """From here on the body is read for the answer's sake: not on a slow connection."""
+        """From here on the body is only read so that the client reads the answer; not on a slow
+        connection."""
         self.while_waiting = None
         self.drained_since, self.drained = time.monotonic(), 0
 
     def is_drained_in_vain(self) -> bool:
-        """Whether the answer had better be sent at once; the loop lingers after it."""
+        """Whether to stop reading and send the answer at once; the loop reads on after it."""
         if self.drained_since is None:
             return False
         seconds = time.monotonic() - self.drained_since
@@ -209,7 +213,7 @@ class PatientSocket(socket.socket):
         return data
 
     def send(self, data: Any, flags: int = 0, /) -> int:
-        if not (self.continued and data == CONTINUE):  # said once already
+        if not (self.continued and data == CONTINUE):  # it was sent already
             self.sendall(data)
         return len(data)
 

@@ -1,4 +1,4 @@
-"""What of an answer its connection has not taken yet."""
+"""The parts of an answer that its connection has not taken yet."""
 
 import os
 import socket
@@ -6,21 +6,22 @@ from typing import IO, Protocol
 
 
 class Piece(Protocol):
-    """Some of an answer."""
+    """A part of an answer."""
 
     def send(self, sock: socket.socket, most: int) -> int:
-        """Send up to so many bytes; how many went. Raises BlockingIOError where none does."""
+        """Send up to so many bytes; how many were sent. Raises BlockingIOError if the connection
+        takes none now."""
 
     @property
     def left(self) -> int:
         """Bytes that are still to be sent."""
 
     def close(self) -> None:
-        """It is not sent any further."""
+        """Release its resources: it is sent, or the connection is closed."""
 
 
 class Bytes:
-    """What is in memory: a page, or a header."""
+    """Bytes in memory: a page, or a header."""
 
     def __init__(self, data: bytes) -> None:
         self.data = memoryview(data)

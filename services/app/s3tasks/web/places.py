@@ -1,10 +1,11 @@
-"""Who may hold a thread with a body that has not all come: half of the threads, the fastest first.
+"""Which connections may hold a thread while their bodies arrive: as many as half of the threads,
+the fastest first.
 
-A connection gets a place once the loop has read its first 64 KiB, which a slow one brings late.
-While nobody waits, a slow one keeps its place. When somebody does, the slowest is ended. A
-connection that is faster than `patience.SLOWEST` is ended for nobody; nor is one for a slower
-newcomer, nor for one whose address holds as many places already. Whoever gets no place reads so in
-time.
+A connection can get a place once the loop has read its first 64 KiB, which takes a slow one longer.
+While no other connection waits, a slow one keeps its place; when one does, the slowest is closed.
+Three rules limit that: a connection faster than `patience.SLOWEST` is never closed, a connection is
+not closed for a slower newcomer, and not for one whose address holds as many places already. A
+connection that gets no place is answered before the client gives up.
 """
 
 from collections import Counter
@@ -14,7 +15,7 @@ from s3tasks.web import patient_socket
 from s3tasks.web.patient_socket import SLOWEST, PatientSocket
 from uploads import patience
 
-PATIENCE = 9.0  # seconds that a connection waits for a place; it reads within 10 that there is none
+PATIENCE = 9.0  # seconds to wait for a place; within 10 the client must have an answer
 
 
 @dataclass
@@ -24,19 +25,19 @@ class Waiting:
     sock: PatientSocket
     source: str
     since: float
-    speed: float  # bytes a second of what it has brought
+    speed: float  # bytes a second, so far
 
 
 class Places:
-    """Only the loop asks."""
+    """The places and the queue for them. Only the loop calls this, so it needs no lock."""
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.held: dict[PatientSocket, str] = {}  # by whom
+        self.held: dict[PatientSocket, str] = {}  # the source that holds it
         self.waiting: list[Waiting] = []
 
     def wait(self, sock: PatientSocket, source: str, now: float) -> None:
-        """The connection wants one."""
+        """Put the connection into the queue."""
         speed = len(sock.ahead) / max(now - sock.began, 0.001)
         self.waiting.append(Waiting(sock, source, now, speed))
 
@@ -47,7 +48,7 @@ class Places:
         self.waiting = [each for each in self.waiting if each.sock is not sock]
 
     def admitted(self) -> list[PatientSocket]:
-        """Those that have a place now and had none before."""
+        """The connections that have just got a place."""
         new = []
         while self.waiting and len(self.held) < self.count:
             shares = Counter(self.held.values())
@@ -62,9 +63,10 @@ class Places:
         return new
 
     def end_slow_ones(self, now: float) -> None:
-        """End as many as there are connections that wait and may take their places."""
+        """Close as many slow connections as there are waiting ones that may take their places."""
         shares = Counter(self.held.values())
-        # In a siege slow and fast are known sooner, or the queue would be longer than its patience.
+        # When very many wait, speeds are measured over a shorter time, or the queue would outlast
+        # PATIENCE.
         window = patient_socket.WINDOW / (3 if len(self.waiting) > self.count else 1)
         ending = sum(1 for sock in self.held if sock.verdict)
         for each in self.waiting[ending:]:
@@ -80,7 +82,7 @@ class Places:
                 min(slow, key=lambda found: found[:2])[2].end(SLOWEST)
 
     def given_up(self, now: float) -> list[PatientSocket]:
-        """Those that have waited long enough."""
+        """The connections that have waited too long."""
         late = [each.sock for each in self.waiting if now - each.since >= PATIENCE]
         self.waiting = [each for each in self.waiting if each.sock not in late]
         return late

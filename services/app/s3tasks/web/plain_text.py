@@ -1,4 +1,4 @@
-"""Answers of one line, which a person reads in a terminal."""
+"""Answers of one line, for people in a terminal."""
 
 from django.http import HttpRequest, HttpResponse
 
@@ -8,7 +8,7 @@ TEXT = "text/plain; charset=utf-8"
 
 
 def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpResponse:
-    """The sentence on a line; it says when to try again, where that is known."""
+    """The sentence as a line of text, with Retry-After where that is known."""
     response = HttpResponse(f"{sentence}\n", content_type=TEXT, status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
@@ -16,7 +16,7 @@ def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpR
 
 
 def line_of(error: UploadError) -> HttpResponse:
-    """The domain's error."""
+    """The domain's error as a line of text."""
     return line(error.status, error.sentence, retry_after=error.retry_after)
 
 

@@ -1,4 +1,4 @@
-"""The visitor's address and scheme, where proxies of ours stand in front."""
+"""The visitor's address and scheme, behind proxies of ours."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 
 class TrustedProxiesMiddleware:
-    """Puts the visitor's address where the server put its caller's.
+    """Replaces the caller's address in the request, which is a proxy's, with the visitor's.
 
     With TRUSTED_PROXIES=0 the header is ignored, as is X-Forwarded-Proto by the settings.
     """
@@ -24,10 +24,10 @@ class TrustedProxiesMiddleware:
 
 
 def visitor_address(caller: str, forwarded_for: str) -> str:
-    """The visitor's address, of a request that came from the caller's with this X-Forwarded-For.
+    """The visitor's address, from the caller's address and the request's X-Forwarded-For.
 
-    As many of its entries are believed as there are proxies of ours, from its end: each proxy
-    appends the address that called it, so what a visitor forges stands before those.
+    Of the header, only the last entries count, as many as there are proxies of ours. Each proxy
+    appends the address that called it, so entries that a visitor forged stand before those.
     """
     proxies = settings.TRUSTED_PROXIES
     forwarded = [entry.strip() for entry in forwarded_for.split(",")]
@@ -39,7 +39,8 @@ def visitor_address(caller: str, forwarded_for: str) -> str:
 def without_port(forwarded: str) -> str:
     """The address of an entry: some proxies write `192.0.2.1:4711`, and IPv6 in brackets.
 
-    A visitor who could choose another port each time would be another visitor each time.
+    Ports are removed because a visitor with a new port for each request would count as a new
+    visitor each time.
     """
     found = re.fullmatch(r"\[([^\]]*)\](?::\d*)?|([^:]*):\d*", forwarded)
     return (found[1] or found[2] or "") if found else forwarded

@@ -1,4 +1,4 @@
-"""The body of a request as it comes, also one sent in chunks, of which Django reads nothing."""
+"""The body of a request as it arrives, also one sent in chunks, which Django takes for empty."""
 
 import time
 from contextlib import suppress
@@ -14,26 +14,26 @@ from uploads import deadline
 from uploads.errors import SlowConnection
 
 CHUNK_BYTES = 1024 * 1024
-UNKNOWN_LENGTH = 2**63  # of a form in chunks: Django's parser takes 0 for an empty body
-# Who answers without reading the body to its end resets the connection, and the visitor reads that
-# instead of the answer. So the rest is read and dropped: for this long, or on a slow connection for
-# as long as what was accepted took.
+UNKNOWN_LENGTH = 2**63  # for a form sent in chunks: Django's parser takes 0 for an empty body
+# A server that answers without reading the whole body resets the connection, and the browser shows
+# that instead of the answer. So the rest of the body is drained: read and dropped for this long or,
+# on a slow connection, for as long as the body took until then.
 DRAIN_SECONDS = 20.0
 
 
-# What of a body may be in buffers between its sender and us.
+# How many bytes of a body may be in buffers between its sender and us.
 ON_ITS_WAY = 16 * 1024 * 1024
 
 
 class Readable(Protocol):
-    """What a body is read from."""
+    """The stream that a body is read from."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
 
 
 class Body:
-    """The body's stream, which ends early once it is only drained and the time for that is over."""
+    """The body's stream. Once it is only drained, it ends when the time for that is over."""
 
     def __init__(
         self, stream: Readable, length: int | None, sock: PatientSocket | None = None
@@ -51,8 +51,8 @@ class Body:
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end, or when the time for draining is over.
 
-        Raises UnreadablePostError where the visitor cut the connection, SlowConnection where the
-        server did.
+        Raises UnreadablePostError if the visitor's connection was lost, SlowConnection if the
+        server closed it.
         """
         if self.drain_until is not None and time.monotonic() > self.drain_until:
             self.given_up = True
@@ -68,9 +68,9 @@ class Body:
         return data
 
     def mind_the_time(self, count: int) -> None:
-        """The request's time begins when its body is there; at its sender's, what is under way
-        counts as there. So it begins anew while much is left, and when the connection was waited
-        for."""
+        """Begin the request's time anew while its body arrives: while more is left than fits into
+        buffers on the way, and after each wait for the connection. For the sender, bytes in those
+        buffers are sent already."""
         self.since_begun += count
         dry_at = self.sock.dry_at if self.sock else None
         left = None if self.length is None else self.length - self.bytes_read
@@ -88,8 +88,8 @@ class Body:
             self.drain_until = now + max(DRAIN_SECONDS, now - self.began)
 
     def drain(self) -> None:
-        """Read on so that the answer is read: to the end, or until the time for it is over or the
-        connection is cut."""
+        """Read and drop the rest of the body, so that the client reads the answer: to the end, or
+        until the time for it is over or the connection is lost."""
         self.start_draining()
         with suppress(UnreadablePostError, SlowConnection):
             while self.read(CHUNK_BYTES):
@@ -97,25 +97,26 @@ class Body:
 
     @property
     def was_cut(self) -> bool:
-        """Whether the visitor's connection ended before the body did."""
+        """Whether the visitor's connection was lost before the end of the body."""
         return not self.given_up and self.length is not None and self.bytes_read < self.length
 
 
 def body_of(request: HttpRequest) -> Body:
-    """The request's body. Django takes one sent in chunks for empty; gunicorn knows its end."""
+    """The request's body. Django takes a body in chunks for empty; gunicorn's own stream reads it
+    to its end."""
     if request.headers.get("Transfer-Encoding") and request.META.get("wsgi.input_terminated"):
         return Body(request.META["wsgi.input"], None, socket_of(request))
     return Body(request, int(request.META.get("CONTENT_LENGTH") or 0), socket_of(request))
 
 
 def socket_of(request: HttpRequest) -> PatientSocket | None:
-    """The connection on which the request comes; None where it does not come by gunicorn."""
+    """The connection of the request; None under another server than gunicorn."""
     sock = request.META.get("gunicorn.socket")
     return sock if isinstance(sock, PatientSocket) else None
 
 
 def refusal_of(verdict: str) -> SlowConnection:
-    """What the sender reads of a connection that the server ended."""
+    """The error to answer on a connection that the server closed, or gave no place."""
     if verdict == CROWDED:
         sentence = _(
             "The server is already receiving as many uploads as it can. Nothing was stored. Please"

@@ -1,9 +1,9 @@
-"""What a request's head shows to be wrong, before a byte of its body or its address is decoded.
+"""Requests that their heads show to be wrong, refused before their bodies or addresses are decoded.
 
 Django decodes forms and query strings by whatever codec of Python's the Content-Type names. One of
-them is quadratic (`punycode`: 600 KB held a process for minutes), others raise what nobody expects,
-and its parser of the header does alike with `name*=codec''…`. All that we send and show is UTF-8,
-so nothing else is read.
+them is quadratic (`punycode`: 600 KB held a process for minutes), others raise unexpected errors,
+and its parser of the header has the same fault with `name*=codec''…`. Our pages are in UTF-8, so no
+other encoding is accepted.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,8 @@ UNREAD = "s3tasks.unread_content_type"
 
 
 def is_utf8(content_type: str) -> bool:
-    """Whether the header names no other encoding than UTF-8, neither of the body nor of itself."""
+    """Whether the header names no encoding but UTF-8, neither for the body nor for its own
+    parameters."""
     for parameter in content_type.split(";")[1:]:
         name, _equals, value = parameter.partition("=")
         if "*" in name:
@@ -30,7 +31,8 @@ def is_utf8(content_type: str) -> bool:
 
 
 class Utf8Only:
-    """WSGI: keeps from Django a Content-Type that it would decode by, or break on, as it begins."""
+    """WSGI: removes a Content-Type in another encoding, which Django would use, or fail on, as soon
+    as it builds the request."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self.application = application
@@ -43,16 +45,16 @@ class Utf8Only:
 
 
 def fault_of_encoding(request: HttpRequest) -> str:
-    """What is said of a request in another encoding than UTF-8; nothing of others."""
+    """The sentence for a request in another encoding than UTF-8; blank for all others."""
     if request.META.get(UNREAD) or not is_utf8(request.META.get("CONTENT_TYPE", "")):
         return _("Only UTF-8 is accepted, and the request declares another encoding.")
     return ""
 
 
 def fault_of_range(request: HttpRequest) -> str:
-    """What is said of a body that claims to be a piece of something; nothing of others.
+    """The sentence for a body that is only a part of a file; blank for all others.
 
-    Stored as it is, it would be taken for the whole:
+    If it were stored, it would be taken for the whole file:
     https://www.rfc-editor.org/rfc/rfc9110#section-14.5
     """
     if request.method in {"POST", "PUT", "PATCH"} and "Content-Range" in request.headers:

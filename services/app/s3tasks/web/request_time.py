@@ -1,4 +1,4 @@
-"""When a request's time begins, and that it ends."""
+"""The begin and the end of the time that a request has."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,8 @@ from uploads import deadline
 
 
 class RequestTimeMiddleware:
-    """From when the request was there, be it that it waited for a thread; see uploads.deadline."""
+    """Counts from when the request had arrived, even if it then waited for a thread; see
+    uploads.deadline."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

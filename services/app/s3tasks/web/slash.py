@@ -1,4 +1,4 @@
-"""The slash that an address lacks."""
+"""The redirect to an address with the slash that it lacks."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.middleware.common import CommonMiddleware
 
 
 class Redirect(HttpResponsePermanentRedirect):
-    """A redirect that nobody keeps, as no answer about the pages is kept."""
+    """A redirect that browsers don't cache."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -15,7 +15,7 @@ class Redirect(HttpResponsePermanentRedirect):
 
 
 class SlashMiddleware(CommonMiddleware):
-    """Django's own. A browser would keep its redirect for ever, also when another project answers
-    at the same port."""
+    """Django's middleware with such redirects. Browsers keep Django's own for ever, even when
+    another project later answers on the same port."""
 
     response_redirect_class = Redirect

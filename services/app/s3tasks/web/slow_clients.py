@@ -1,9 +1,10 @@
 """gunicorn's threads, of which none waits for a client.
 
-A thread that reads or writes belongs to its client until all is through: as many slow connections
-as there are threads would be the whole site. So the loop reads heads and the beginning of bodies,
-and sends what a client did not take at once; a thread gets a request that it can answer. For what
-is left of a large body it waits, but half of the threads at the most do (see `s3tasks.web.places`).
+A thread that reads from a client or writes to it is busy until that is done, so as many slow
+connections as there are threads would block the whole site. Here the loop reads heads and the
+beginnings of bodies, and sends what clients don't take at once. A thread only gets a request that
+it can answer. It waits for the rest of a large body, but at most half of the threads do that at a
+time (see `s3tasks.web.places`).
 """
 
 import errno
@@ -21,11 +22,11 @@ from s3tasks.web import health
 from s3tasks.web.patient_socket import CROWDED, HEAD_MAX, SILENT, PatientSocket
 from s3tasks.web.places import Places
 
-HEAD_SECONDS = 30.0  # in which a head must be there, once it has begun
-LINGER_SECONDS = 30.0  # for what still comes after an answer that did not wait for it
-STOP_SECONDS = 2.0  # that idle connections stay open when the process stops
-DESCRIPTORS = 4096  # a file or two a connection, of which gunicorn admits 1,000
-TURN = 0.5  # seconds between two looks at who waits
+HEAD_SECONDS = 30.0  # within which a head must arrive, once it has begun
+LINGER_SECONDS = 30.0  # for reading what still arrives after an early answer
+STOP_SECONDS = 2.0  # that idle connections stay open while the process stops
+DESCRIPTORS = 4096  # open files: one or two for each of the 1,000 connections that gunicorn accepts
+TURN = 0.5  # seconds between two checks of the connections that wait
 
 HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
@@ -33,24 +34,24 @@ HEAD_TOO_LARGE = (
 )
 FORWARDED = re.compile(rb"\r\nx-forwarded-for:([^\r\n]*)", re.IGNORECASE)
 
-# What the loop waits for on a connection. Where it does not, a thread has it, or it waits for a
-# place.
+# What the loop waits for on a connection. If the loop doesn't watch it, a thread has it or it waits
+# for a place.
 IDLE, HEAD, BODY, SENDING, LINGERING = "idle", "head", "body", "sending", "lingering"
 READING = {IDLE, HEAD, BODY, LINGERING}
-# Whom a newcomer replaces first, where there are as many connections as may be.
+# Which connection a new one replaces first, when there are as many as gunicorn accepts.
 SHED = [IDLE, LINGERING, HEAD, SENDING, BODY]
 
 
 class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's, on a PatientSocket."""
+    """gunicorn's connection, with a PatientSocket."""
 
     sock: PatientSocket
 
     def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
         super().__init__(cfg, PatientSocket(sock), client, server)
-        self.data_ready = True  # no thread waits for it
+        self.data_ready = True  # true for gunicorn, so that no thread waits
         self.state = IDLE
-        self.keep = False  # the connection, after what is being sent
+        self.keep = False  # whether it stays open after what is being sent
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
@@ -62,8 +63,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         if soft < most:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         self.places = Places(max(1, self.cfg.threads // 2))
-        self.watched: dict[Connection, int] = {}  # and for what
-        self.in_place: dict[PatientSocket, Connection] = {}  # has a place, or waits for one
+        self.watched: dict[Connection, int] = {}  # with what each is watched for
+        self.in_place: dict[PatientSocket, Connection] = {}  # with a place, or waiting for one
         self.tended = 0.0
         from django.conf import settings
 
@@ -113,7 +114,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     # --- What the loop waits for ---
 
     def watch(self, conn: Connection, state: str) -> None:
-        """From here on the loop waits for it."""
+        """From here on the loop watches the connection."""
         conn.state = state
         event = selectors.EVENT_READ if state in READING else selectors.EVENT_WRITE
         if self.watched.get(conn) == event:
@@ -123,19 +124,19 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, event, lambda _: self.on_event(conn))
 
     def unwatch(self, conn: Connection) -> None:
-        """The loop waits for it no longer."""
+        """The loop no longer watches it."""
         if self.watched.pop(conn, None) is not None:
             self.poller.unregister(conn.sock)
 
     def drop(self, conn: Connection) -> None:
-        """The connection is over."""
+        """Close the connection and forget it."""
         self.unwatch(conn)
         self.nr_conns -= 1
         conn.close()
 
     def on_event(self, conn: Connection) -> None:
-        """Bytes have come, or have been taken."""
-        if conn not in self.watched:  # dropped for another that was ready at the same time
+        """Bytes have arrived, or the connection takes more."""
+        if conn not in self.watched:  # dropped to make room for another, ready at the same time
             return
         try:
             if conn.state == SENDING:
@@ -146,14 +147,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             elif conn.sock.take():
                 self.look(conn)
             elif conn.state == BODY:
-                self.hand_over(conn)  # cut in the middle: its view says so
+                self.hand_over(conn)  # lost in the middle of a request: the view answers that
             else:
                 self.drop(conn)
         except OSError:
             self.drop(conn)
 
     def look(self, conn: Connection) -> None:
-        """Hand the request over where it is there, or a thread must read on."""
+        """Hand the request to a thread if it has arrived, or if a thread must read on."""
         sock = conn.sock
         if conn.state in (IDLE, HEAD):
             if not sock.ahead:
@@ -189,7 +190,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.send(conn)
 
     def send(self, conn: Connection) -> None:
-        """Send on; then the next request, or the end."""
+        """Send more of the answer; then wait for the next request, or close."""
         if not conn.sock.flush():
             self.watch(conn, SENDING)
         elif conn.keep:
@@ -197,13 +198,14 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             conn.state = IDLE
             self.look(conn)
         else:
-            # The answer would be lost with a reset if we closed on what still comes.
+            # If we closed while bytes still arrive, the reset would make the client lose the
+            # answer.
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.began = time.monotonic()
             self.watch(conn, LINGERING)
 
     def dropped(self, sock: PatientSocket) -> bool:
-        """Read what comes and forget it; False at its end."""
+        """Read and drop the bytes that have arrived; False at their end."""
         more = sock.take()
         sock.ahead.clear()
         return more
@@ -211,7 +213,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     # --- Threads ---
 
     def hand_over(self, conn: Connection) -> None:
-        """A thread has it until `finish_request`."""
+        """Give the connection to a thread, until `finish_request`."""
         self.unwatch(conn)
         conn.sock.ready_at = time.monotonic()
         self.enqueue_req(conn)
@@ -223,7 +225,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         try:
             conn.keep = not done.cancelled() and bool(done.result())
             if conn.keep:
-                # Of the next request, which may have come with this one.
+                # Bytes of the next request, which may have arrived with this one.
                 sock.ahead[:0] = conn.parser.unreader.take_buffered()
             self.send(conn)
         except OSError:
@@ -231,19 +233,19 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.admit()
 
     def admit(self) -> None:
-        """Hand over what has got a place."""
+        """Hand over the connections that have got a place."""
         for sock in self.places.admitted():
             self.hand_over(self.in_place[sock])
 
     def refuse(self, sock: PatientSocket, verdict: str) -> None:
-        """A thread says why."""
+        """Have a thread answer why it was refused."""
         sock.end(verdict)
         self.hand_over(self.in_place.pop(sock))
 
     # --- From time to time ---
 
     def tend(self) -> None:
-        """Ask of each connection whether it is waited for any longer."""
+        """Check each connection: whether to wait for it any longer."""
         now = time.monotonic()
         if now - self.tended < TURN:
             return
@@ -261,7 +263,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 self.drop(conn)
 
     def is_over(self, conn: Connection, now: float) -> bool:
-        """Whether nobody is left to whom something could be said."""
+        """Whether the connection can be dropped without an answer."""
         sock = conn.sock
         if conn.state == IDLE:
             return bool(now - sock.last_came > self.cfg.keepalive)
@@ -272,7 +274,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         return now - sock.began > LINGER_SECONDS
 
     def shed(self) -> None:
-        """Make room for a newcomer: of whom least is to be expected goes."""
+        """Make room for a new connection, by dropping the least promising one."""
         if self.watched:
             least = min(self.watched, key=lambda each: (SHED.index(each.state), each.sock.began))
             self.drop(least)
@@ -286,7 +288,7 @@ def silence() -> float:
 
 
 def source_of(conn: Connection) -> str:
-    """Whose connection it is; an address, or a network of them."""
+    """Where the connection comes from: an IPv4 address, or an IPv6 network."""
     from s3tasks.web.proxies import visitor_address
     from uploads import rate
 

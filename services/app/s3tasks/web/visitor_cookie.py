@@ -7,7 +7,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 COOKIE = "visitor"
-# Over HTTPS browsers take one of this name from no other host, and from no plain connection:
+# Browsers accept a cookie of this name only over HTTPS and only from this very host:
 # https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes
 SECURE_COOKIE = "__Host-visitor"
 # The cookie is renewed by each answer and must outlive the last upload made with it.
@@ -15,11 +15,11 @@ SPARE = timedelta(days=1)
 
 
 def known(request: HttpRequest) -> uuid.UUID | None:
-    """The visitor's id; None where there is no cookie, one that we did not sign, or one that is
-    older than any upload made with it.
+    """The visitor's id; None if there is no cookie, if we did not sign it, or if it is older than
+    any upload made with it could be.
 
-    Over HTTPS a cookie of the plain name, as earlier releases gave, is good until it is that old:
-    each name has a signature of its own, and nobody gets a new one of that.
+    Over HTTPS, a cookie with the plain name, from an earlier release, is valid until it is that
+    old. Each name is signed for itself, and no new cookie gets the plain name over HTTPS.
     """
     for name in [SECURE_COOKIE, COOKIE] if request.is_secure() else [COOKIE]:
         signed = request.get_signed_cookie(name, default=None, salt=name, max_age=max_age())
@@ -29,7 +29,7 @@ def known(request: HttpRequest) -> uuid.UUID | None:
 
 
 def recognise(request: HttpRequest) -> uuid.UUID:
-    """The visitor's id, a new one where they are not known."""
+    """The visitor's id; a new one for an unknown visitor."""
     return known(request) or uuid.uuid4()
 
 

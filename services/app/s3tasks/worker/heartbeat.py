@@ -2,8 +2,8 @@
 
 `celery inspect ping` would cost seconds of CPU, and fail while a worker is busy.
 
-In production a process whose loop hangs ends, and says where: Docker restarts no container for its
-health, and Heroku asks for none. A task that hangs is ended by its time limit.
+In production a process whose loop hangs exits, and logs where it hung: Docker doesn't restart
+unhealthy containers, and Heroku has no health checks. A task that hangs is ended by its time limit.
 """
 
 import faulthandler
@@ -21,14 +21,14 @@ from redis.exceptions import RedisError
 
 FOLDER = Path("/tmp")  # noqa: S108  each container's own, which TMPDIR need not be
 PAUSE = 5  # seconds between two heartbeats
-HANG_SECONDS = 120  # without one, after which a process is not waited for
+HANG_SECONDS = 120  # without a heartbeat, after which the process exits
 
 _worker_turned = 0.0
 
 
 def touch(name: str) -> None:
     """One heartbeat; the next is expected after PAUSE."""
-    with suppress(OSError):  # without containers, the file may be another user's
+    with suppress(OSError):  # outside containers, the file may belong to another user
         (FOLDER / f"s3tasks-{name}").touch()
 
 
@@ -40,7 +40,7 @@ def touch_or_exit(name: str) -> None:
 
 
 def repeat(heartbeat: Callable[[], None]) -> None:
-    """Give it from a thread, which stops when its process does, and not for a long task."""
+    """Touch the file from a thread, which goes on during a long task and stops with its process."""
 
     def run() -> None:
         while True:
@@ -52,14 +52,15 @@ def repeat(heartbeat: Callable[[], None]) -> None:
 
 @signals.worker_process_init.connect
 def pool_process(**_: Any) -> None:
-    """Each process of the worker's pool has a file; the one that replaces it takes it over."""
+    """Give each process of the worker's pool a file; a process that replaces another takes over its
+    file."""
     number: int = current_process().index  # type: ignore[attr-defined]  # the pool sets it
     repeat(lambda: touch(f"worker-{number}"))
 
 
 @signals.heartbeat_sent.connect
 def worker_turns(**_: Any) -> None:
-    """The worker's event loop is about to tell Flower so, every two seconds."""
+    """Called by the worker's event loop every two seconds, before its own heartbeat for Flower."""
     global _worker_turned
     _worker_turned = time.monotonic()
 
@@ -76,7 +77,8 @@ def worker(**_: Any) -> None:
 
 
 def worker_is_well() -> bool:
-    """Whether its loop turns, or stands still because Redis is silent: Celery waits there."""
+    """Whether its loop runs, or only stands still because Redis is silent, for which Celery waits
+    in the loop."""
     if time.monotonic() - _worker_turned < 3 * PAUSE:
         return True
     from uploads.redis import client

@@ -1,4 +1,5 @@
-"""How the worker stops: it finishes what it has in hand, and hands back what takes too long."""
+"""How the worker stops: it finishes the tasks that have begun, and hands back those that take too
+long."""
 
 import os
 import signal
@@ -8,17 +9,17 @@ from celery.apps.worker import Worker as CeleryWorker
 from celery.platforms import EX_FAILURE, EX_OK
 from celery.worker import state
 
-HARD = 5  # seconds that the cold shutdown may take; a task in C code hears no signal until it ends
-SOFT = (signal.SIGTERM, signal.SIGINT)  # a platform's, and Ctrl-C's
+HARD = 5  # seconds that the cold shutdown may take; a task in C code gets no signal until it ends
+SOFT = (signal.SIGTERM, signal.SIGINT)  # from the platform, and from Ctrl-C
 
 
 class Worker(CeleryWorker):
     """Celery's worker, whose soft shutdown ends with the last task.
 
-    Celery's own sleeps all of `worker_soft_shutdown_timeout` as soon as one task runs, and finished
-    tasks then count as cut. Here a signal begins the warm shutdown (no new task; it waits for those
-    in hand), and an alarm turns it into the cold one, in which each task that still runs is
-    cancelled, which `on_retry` reports.
+    Celery's own soft shutdown sleeps all of `worker_soft_shutdown_timeout` as soon as one task
+    runs, and then counts finished tasks as interrupted. Here a signal begins the warm shutdown (no
+    new tasks; those that run may finish), and an alarm turns it into the cold one, which cancels
+    each task that still runs and reports it to `on_retry`.
     """
 
     def install_platform_tweaks(self, worker: Any) -> None:
@@ -29,14 +30,15 @@ class Worker(CeleryWorker):
             signal.signal(number, self.stop_softly)
 
     def stop_softly(self, *_: Any) -> None:
-        """Stop within the soft shutdown's time; asked again, the time does not begin anew."""
+        """Stop within the soft shutdown's time; a second signal doesn't start that time anew."""
         for number in SOFT:
             signal.signal(number, signal.SIG_IGN)
         signal.alarm(int(self.app.conf.worker_soft_shutdown_timeout))
         state.should_stop = EX_OK  # type: ignore[assignment]  # the stubs know no value
 
     def stop_coldly(self, *args: Any) -> None:
-        """Hand back what is in hand, then end; the pool's processes are killed with this one."""
+        """Hand back the tasks that still run, then end; the pool's processes are killed with this
+        one."""
         signal.signal(signal.SIGALRM, lambda *_: os._exit(EX_FAILURE))
         signal.alarm(HARD)
         self.cold(*args)

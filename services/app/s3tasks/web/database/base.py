@@ -1,4 +1,4 @@
-"""Django's own backend; in web, its connections come from a small pool and go back to it.
+"""Django's own backend; in web, connections come from a small pool and go back to it.
 
 Django has a pool for psycopg 3 only. A thread takes a connection for its first query and gives it
 back at the end of the request, or before it waits for a body.
@@ -16,22 +16,22 @@ from psycopg2 import extensions
 
 from uploads import deadline
 
-PATIENCE = 5.0  # seconds, for a connection that another thread has
-CONNECT_SECONDS = 3.0  # as connect_timeout, which libpq leaves to who polls
-ANSWER_SECONDS = 20.0  # above the statement_timeout, at which Postgres itself says something
-LAST_SECONDS = 2.0  # for each statement when the request's time is over
-UNUSED = 60.0  # seconds, after which one is closed
+PATIENCE = 5.0  # seconds to wait for a connection that another thread has
+CONNECT_SECONDS = 3.0  # the connect_timeout, which libpq ignores when its caller polls
+ANSWER_SECONDS = 20.0  # more than statement_timeout, at which Postgres itself answers
+LAST_SECONDS = 2.0  # for each statement once the request's time is over
+UNUSED = 60.0  # seconds after which an unused connection is closed
 
 
 class Pool:
-    """At most `size` connections, of which the one used last is used next."""
+    """At most `size` connections; the one used last is used next."""
 
     def __init__(self, size: int) -> None:
         self.free = threading.BoundedSemaphore(size)
         self.idle: list[tuple[Any, float]] = []
 
     def take(self) -> Any:
-        """One that was used before; None where the caller must make a new one."""
+        """A connection that was used before; None if the caller must make a new one."""
         if not self.free.acquire(timeout=PATIENCE):
             raise psycopg2.OperationalError(f"no connection was free for {PATIENCE:.0f} s")
         try:
@@ -48,7 +48,7 @@ class Pool:
         return None
 
     def give(self, connection: Any) -> None:
-        """The thread needs it no longer."""
+        """Take back a connection that its thread no longer needs."""
         status = not connection.closed and connection.info.transaction_status
         if status == extensions.TRANSACTION_STATUS_IDLE and not connection.closed:
             self.idle.append((connection, time.monotonic()))
@@ -58,7 +58,7 @@ class Pool:
 
 
 def answers(connection: Any) -> bool:
-    """Whether it still leads to Postgres."""
+    """Whether the connection still works."""
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -69,9 +69,10 @@ def answers(connection: Any) -> bool:
 
 
 def wait(connection: Any) -> None:
-    """Return when Postgres has answered; raises where it does not in time.
+    """Return when Postgres has answered; raises OperationalError if it doesn't in time.
 
-    psycopg2 itself would wait for as long as the other end is there, be it stopped or hung.
+    psycopg2 itself would wait as long as the connection is open, even if the server is stopped or
+    hangs.
     """
     connecting = connection.status == extensions.STATUS_SETUP
     seconds = CONNECT_SECONDS if connecting else ANSWER_SECONDS
@@ -93,16 +94,16 @@ _pool: Pool | None = None
 
 
 def share(size: int) -> None:
-    """From here on the threads of this process share so many connections."""
+    """From here on, the threads of this process share so many connections."""
     global _pool
     _pool = Pool(size)
     extensions.set_wait_callback(wait)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with the pool where there is one."""
+    """Django's wrapper, with the pool if this process has one."""
 
-    pooled: Pool | None = None  # where its connection goes back to
+    pooled: Pool | None = None  # the pool that its connection goes back to
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         if _pool is None:
@@ -113,7 +114,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except BaseException:
             _pool.free.release()
             raise
-        self.isolation_level = IsolationLevel.READ_COMMITTED  # where Django did not make it
+        # Django sets it only on connections that it made itself.
+        self.isolation_level = IsolationLevel.READ_COMMITTED
         self.pooled = _pool
         return connection
 
