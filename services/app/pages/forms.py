@@ -22,7 +22,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 USUAL_TTLS = [5 * MINUTE, 15 * MINUTE, HOUR, DAY]
-ACCEPTED = [*limits.IMAGE_TYPES, ".heic", ".heif"]  # not every system knows the type of these two
+ACCEPTED = [*images.IMAGE_TYPES, ".heic", ".heif"]  # not every system knows the type of these two
 
 
 def checked(check: Callable[[T], R], value: T) -> R:
@@ -162,7 +162,7 @@ class ImagesForm(UploadForm):
             " at most %(count)d at a time."
         )
         return sentence % {
-            "types": ", ".join(limits.IMAGE_TYPES.values()),
+            "types": ", ".join(images.IMAGE_TYPES.values()),
             "size": limits.size(settings.MAX_IMAGE_BYTES),
             "megapixels": floatformat(settings.MAX_IMAGE_PIXELS / 1_000_000, -1),
             "count": FILES_AT_ONCE[Kind.IMAGE],

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from uploads.arrivals.claim import TICKET_LIFE, claim_upload
+from uploads.images import IMAGE_TYPES
 from uploads.keys import id_in
-from uploads.limits import IMAGE_TYPES, Claim
+from uploads.limits import Claim
 from uploads.models import Kind, State, Upload
 from uploads.storage import Ticket, storage
 

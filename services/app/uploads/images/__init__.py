@@ -3,7 +3,15 @@
 Knows nothing of storage, rows or settings.
 """
 
-from uploads.images.formats import HEAD_BYTES, sniff
+from uploads.images.formats import DRAWN_TYPES, HEAD_BYTES, IMAGE_TYPES, sniff
 from uploads.images.safe import THUMBNAIL_TYPE, SafeImage, make_safe
 
-__all__ = ["HEAD_BYTES", "THUMBNAIL_TYPE", "SafeImage", "make_safe", "sniff"]
+__all__ = [
+    "DRAWN_TYPES",
+    "HEAD_BYTES",
+    "IMAGE_TYPES",
+    "THUMBNAIL_TYPE",
+    "SafeImage",
+    "make_safe",
+    "sniff",
+]

@@ -126,6 +126,7 @@ class Format:
     """How one type is recognised, read and written; options are libvips's."""
 
     content_type: str
+    name: str
     matches: Callable[[bytes], bool]
     load: str
     load_options: dict[str, Any]
@@ -136,6 +137,7 @@ class Format:
     deep_bytes: int = 0  # more, where a sample has more than eight bits
     film_bytes: int = 0  # more, for each frame of an animation
     one_picture: bool = False  # of several only one is read
+    drawn: bool = True  # by browsers
     check: Callable[[Path], None] = lambda path: None  # what its library doesn't
     # The profile that it is shown with, from the one that the decoder found.
     colour_profile: Callable[[Path, bytes | None], bytes | Hdr | None] = lambda path, embedded: (
@@ -148,6 +150,7 @@ class Format:
 FORMATS = [
     Format(
         "image/jpeg",
+        "JPEG",
         lambda head: head.startswith(b"\xff\xd8\xff"),
         load="jpegload",
         # Damage is no more than a warning to the JPEG library, and what it can't read it paints.
@@ -157,6 +160,7 @@ FORMATS = [
     ),
     Format(
         "image/png",
+        "PNG",
         lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
         load="pngload",
         # To the PNG library a warning is a profile that it knows to be wrong, or the like.
@@ -177,6 +181,7 @@ FORMATS = [
     ),
     Format(
         "image/gif",
+        "GIF",
         lambda head: head.startswith((b"GIF87a", b"GIF89a")),
         load="gifload",
         load_options={"fail_on": "error", "n": -1},
@@ -192,6 +197,7 @@ FORMATS = [
     ),
     Format(
         "image/webp",
+        "WebP",
         lambda head: head.startswith(b"RIFF") and head[8:12] == b"WEBP",
         load="webpload",
         load_options={"fail_on": "error", "n": -1},
@@ -204,6 +210,7 @@ FORMATS = [
     ),
     Format(
         "image/avif",
+        "AVIF",
         names(AVIF),
         load="heifload",
         load_options={"fail_on": "error"},
@@ -216,6 +223,7 @@ FORMATS = [
     ),
     Format(
         "image/heic",
+        "HEIC",
         names(HEIC),
         load="heifload",
         load_options={"fail_on": "error"},
@@ -225,13 +233,19 @@ FORMATS = [
         alpha_bytes=4,
         deep_bytes=8,
         one_picture=True,
+        drawn=False,  # https://caniuse.com/heif
         colour_profile=heif.colour_profile,
     ),
 ]
 
+# What people call each type that we accept.
+IMAGE_TYPES = {each.content_type: each.name for each in FORMATS}
+DRAWN_TYPES = {each.content_type for each in FORMATS if each.drawn}
+
 # A PNG that is no still. Larger films get fewer bytes at once, as the other takes its time.
 ANIMATED_PNG = Format(
     "image/png",
+    "PNG",
     lambda head: False,  # its first bytes are any PNG's
     load="",
     load_options={},

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 
 from uploads.errors import StorageUnavailable
-from uploads.images import sniff
+from uploads.images import DRAWN_TYPES, sniff
 from uploads.links.follow import LINK_LIFE
 from uploads.models import Upload
 from uploads.storage import storage
@@ -14,8 +14,6 @@ log = logging.getLogger(__name__)
 
 TEXT_BYTES = 64 * 1024  # of a text that is shown
 PICTURE_BYTES = 20 * 1024 * 1024  # of a picture, which a browser loads whole
-# What browsers draw. HEIC is none of it: https://caniuse.com/heif
-DRAWN = {"image/jpeg", "image/png", "image/gif", "image/webp", "image/avif"}
 SPACE = {"\t", "\n", "\r", "\f"}
 
 
@@ -38,7 +36,7 @@ def preview(upload: Upload) -> Preview:
     if not head:
         return Preview()
     content_type = sniff(head)
-    if content_type in DRAWN and upload.size_bytes <= PICTURE_BYTES:
+    if content_type in DRAWN_TYPES and upload.size_bytes <= PICTURE_BYTES:
         # Only an <img> shows it: opened by itself, it is a download of its own name.
         url = storage().url(
             upload.served_key,
