@@ -117,7 +117,7 @@ def uses_s3(env: dict[str, str]) -> bool:
 
     Without an address the keys of a fresh `.env`, which fit nowhere, would go to AWS.
     """
-    if env.get("USE_S3", "False").lower() not in ("true", "1", "yes"):
+    if envfile.truth(env.get("USE_S3", "False")) is not True:
         return False
     if not env.get("AWS_S3_ENDPOINT_URL"):
         die(

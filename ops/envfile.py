@@ -43,6 +43,9 @@ DRAWN = {
 # Part of DATABASE_URL or REDIS_URL, which Compose puts together.
 IN_ADDRESSES = ("POSTGRES_PASSWORD", "REDIS_PASSWORD")
 
+# As the app's settings read a switch.
+TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 # What Docker and the system can hand on as environment; ours has 5 KB.
 MAX_BYTES, MAX_LENGTH = 256 * 1024, 8 * 1024
 
@@ -171,6 +174,11 @@ def names() -> list[str]:
     return [name for name, _ in entry_values()]
 
 
+def truth(value: str) -> bool | None:
+    """True or False; None where it is neither."""
+    return TRUTH.get(value.lower())
+
+
 def is_port(value: str) -> bool:
     """Whether it is a number from 1 to 65535."""
     return bool(re.fullmatch(r"[1-9][0-9]{0,4}", value)) and int(value) <= 65535
@@ -190,7 +198,7 @@ def value_problems(env: dict[str, str], file: str = ".env") -> list[str]:
         elif value.isdigit() and not re.fullmatch(r"[0-9]{1,18}", given):
             found.append(f"{name}={given} in {file}: expected a number")
         elif name == "USE_S3" or value in ("True", "False"):
-            if given.lower() not in ("", "true", "false", "1", "0", "yes", "no"):
+            if given and truth(given) is None:
                 found.append(f"{name}={given} in {file}: expected True or False")
         elif name in IN_ADDRESSES and not re.fullmatch(r"[A-Za-z0-9._~-]*", given):
             found.append(f"{name} in {file} stands in an address: letters and digits only")

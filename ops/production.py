@@ -29,7 +29,7 @@ def secrets() -> set[str]:
 
 def uses_s3(env: dict[str, str]) -> bool:
     """Whether uploads live on S3, as the settings read it."""
-    return env.get("USE_S3", "True").lower() not in ("false", "0", "no")
+    return envfile.truth(env.get("USE_S3", "True")) is not False
 
 
 def missing(env: dict[str, str], *names: str) -> list[str]:
@@ -70,7 +70,7 @@ def local_addresses(env: dict[str, str]) -> Iterator[str]:
 
 def development_values(env: dict[str, str]) -> Iterator[str]:
     """A sentence for each value that is a developer's."""
-    if env.get("DEBUG", "False").lower() not in ("false", "0", "no"):
+    if envfile.truth(env.get("DEBUG", "False")) is not False:
         yield "DEBUG is on: it shows the code and the settings to everybody"
     if env.get("SETTINGS_MODULE_PATH", "").endswith("development"):
         yield "SETTINGS_MODULE_PATH is development's: s3tasks.settings.production"

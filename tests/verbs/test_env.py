@@ -170,6 +170,16 @@ def test_every_name_that_is_read_is_explained() -> None:
     assert not unknown, f"in .env.var with a line of meaning, or in NOT_OURS: {sorted(unknown)}"
 
 
+def test_a_switch_is_read_by_the_verbs_as_by_the_settings() -> None:
+    tree = ast.parse((ROOT / "services/app/s3tasks/settings/env.py").read_text())
+    (truth,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRUTH"
+    ]
+    assert ast.literal_eval(truth) == envfile.TRUTH
+
+
 def test_every_name_in_the_template_is_read() -> None:
     unread = set(NAMES) - names_read()
     assert unread == set(NOT_READ), "read it, or remove it from .env.var"

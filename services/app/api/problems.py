@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from s3tasks.web.plain_text import TEXT, line
 from s3tasks.web.request_body import body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
+from s3tasks.web.retry_after import set_retry_after
 from uploads.errors import UploadError
 
 PROBLEM = "application/problem+json"
@@ -41,8 +42,7 @@ def problem(status: int, sentence: str, *, retry_after: int | None = None) -> Ht
     title = HTTPStatus(status).phrase
     details = {"type": "about:blank", "title": title, "status": status, "detail": sentence}
     response = HttpResponse(json.dumps(details), content_type=PROBLEM, status=status)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
+    set_retry_after(response, retry_after)
     if status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = "Bearer"
     return response

@@ -16,6 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from s3tasks.web.plain_text import TEXT, line, line_of, prefers_html
 from s3tasks.web.request_body import Body, body_of
 from s3tasks.web.request_head import fault_of_range
+from s3tasks.web.retry_after import set_retry_after
 from uploads import deadline, discard
 from uploads.arrivals.stream import receive_stream
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
@@ -103,8 +104,7 @@ class Deletion(View):
                 response = super().dispatch(request, *args, **kwargs)
         except UploadError as error:
             response = self.answer(error.status, error.sentence)
-            if error.retry_after is not None:
-                response["Retry-After"] = str(error.retry_after)
+            set_retry_after(response, error.retry_after)
         add_never_cache_headers(response)
         return response
 

@@ -20,7 +20,7 @@ from django.views import View
 from django.views.decorators.csrf import csrf_exempt
 
 from s3tasks.web.plain_text import line, line_of
-from s3tasks.web.request_body import CHUNK_BYTES, UNKNOWN_LENGTH, Body, body_of
+from s3tasks.web.request_body import CHUNK_BYTES, Body, body_of
 from uploads.arrivals.ticket import awaits_bytes
 from uploads.errors import UploadError
 from uploads.storage import LocalDisk, disk_addresses, storage
@@ -87,9 +87,8 @@ class LocalStorage(View):
         if body.length is not None and body.length > size_bytes + FORM_BYTES:
             body.drain()
             return line(400, f"More than {size_bytes} bytes were sent.")
-        length = UNKNOWN_LENGTH if body.length is None else body.length
         try:
-            meta = {**request.META, "CONTENT_LENGTH": length}
+            meta = {**request.META, "CONTENT_LENGTH": body.length_for_django}
             MultiPartParser(meta, body, [arrival]).parse()  # type: ignore[arg-type]  # reads only
         except (MultiPartParserError, UnreadablePostError):
             return line(400, "The form could not be read to its end.")

@@ -9,6 +9,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from s3tasks.web.retry_after import set_retry_after
 from uploads.errors import StillChecking, UploadError
 from uploads.outage import is_outage, unavailable
 
@@ -44,15 +45,9 @@ def answer(request: HttpRequest, error: UploadError) -> HttpResponse:
     """The page for an error of the domain that no form is there to show."""
     title = _("Being checked") if isinstance(error, StillChecking) else ""
     response = message_page(request, status=error.status, sentence=error.sentence, title=title)
-    tell_when(response, error)
+    set_retry_after(response, error.retry_after)
     response.sentence = error.sentence  # type: ignore[attr-defined]  # for api.problems
     return response
-
-
-def tell_when(response: HttpResponse, error: UploadError) -> None:
-    """Say when to try again, where the error knows."""
-    if error.retry_after is not None:
-        response["Retry-After"] = str(error.retry_after)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

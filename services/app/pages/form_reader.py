@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from pages import errors
 from pages.spool import FILES_AT_ONCE, Parser, Spool
-from s3tasks.web.request_body import UNKNOWN_LENGTH, body_of
+from s3tasks.web.request_body import body_of
 from s3tasks.web.request_head import fault_of_encoding, fault_of_range
 from uploads import limits
 from uploads.errors import RateLimited, SlowConnection
@@ -100,8 +100,7 @@ def read_form(request: HttpRequest) -> str:
     spool = Spool(body, limits.max_bytes(kind), FILES_AT_ONCE[kind]) if kind else Spool(body, 0, 0)
 
     def parse(meta: dict[str, Any], stream: object) -> tuple[QueryDict, MultiValueDict[str, Any]]:
-        if body.length is None:
-            meta = {**meta, "CONTENT_LENGTH": UNKNOWN_LENGTH}
+        meta = {**meta, "CONTENT_LENGTH": body.length_for_django}
         post, files = Parser(meta, body, [spool], request.encoding).parse()  # type: ignore[arg-type]
         if body.given_up and spool.receiving:
             files.appendlist(spool.field_name, spool.file_complete(0))  # too large: say so

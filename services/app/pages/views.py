@@ -11,9 +11,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from pages import errors, wording
+from pages import wording
 from pages.base import VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
+from s3tasks.web.retry_after import set_retry_after
 from uploads import discard, limits
 from uploads.arrivals.form import receive_upload
 from uploads.errors import UploadError, UploadNotFound
@@ -59,7 +60,7 @@ class UploadsPage(VisitorView):
         except UploadError as error:
             form.report(error.sentence, received)
             response = self.show(form, status=error.status)
-            errors.tell_when(response, error)
+            set_retry_after(response, error.retry_after)
             return response
         names = [file.name for file in form.arrived]
         superseded = [upload.filename for upload in discard.superseded_images(owner=self.owner)]

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from decouple import config
 from django.core.exceptions import ImproperlyConfigured
 
+# How a switch may be written; `ops.envfile` has the same.
+TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
 
 def text(name: str, default: str = "") -> str:
     """The variable's value, or `default` where it is unset or blank."""
@@ -58,10 +61,9 @@ def flag(name: str, default: bool) -> bool:
     value = text(name)
     if not value:
         return default
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if value.lower() not in words:
+    if value.lower() not in TRUTH:
         raise ImproperlyConfigured(f"{name}={value}: expected True or False")
-    return words[value.lower()]
+    return TRUTH[value.lower()]
 
 
 def number(name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 
+from s3tasks.web.retry_after import set_retry_after
 from uploads.errors import UploadError
 
 TEXT = "text/plain; charset=utf-8"
@@ -10,8 +11,7 @@ TEXT = "text/plain; charset=utf-8"
 def line(status: int, sentence: str, *, retry_after: int | None = None) -> HttpResponse:
     """The sentence as a line of text, with Retry-After where that is known."""
     response = HttpResponse(f"{sentence}\n", content_type=TEXT, status=status)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
+    set_retry_after(response, retry_after)
     return response
 
 

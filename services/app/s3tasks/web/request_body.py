@@ -96,6 +96,11 @@ class Body:
                 pass
 
     @property
+    def length_for_django(self) -> int:
+        """Its length as Django's parser of forms wants it: 0 would be an empty body."""
+        return UNKNOWN_LENGTH if self.length is None else self.length
+
+    @property
     def was_cut(self) -> bool:
         """Whether the visitor's connection was lost before the end of the body."""
         return not self.given_up and self.length is not None and self.bytes_read < self.length

@@ -2,12 +2,14 @@
 
 import ast
 import json
+import math
 import re
 import uuid
 
 import pytest
 
 from support import ROOT
+from uploads.bucket import rules
 from uploads.keys import INCOMING, MARKER, PREFIXES, SERVED, THUMBS, id_in, key_under
 from uploads.models import Kind, State, Upload
 
@@ -26,6 +28,15 @@ def constants_of_the_bootstrap():
 def test_the_bootstrap_knows_the_layout(name, expected):
     value = ast.literal_eval(constants_of_the_bootstrap()[name])
     assert ({value} if isinstance(value, str) else set(value)) == expected
+
+
+@pytest.mark.parametrize("longest_life", [1, 60, 86_399, 86_400, 86_401, 7 * 86_400, 10**8])
+def test_the_bootstraps_backstop_waits_as_long_as_the_apps(settings, longest_life):
+    settings.UPLOAD_TTL_MAX = longest_life
+    text = (ROOT / "services/minio/bootstrap.py").read_text()
+    (formula,) = re.findall(r"(?m)^    days = (.+)$", text)
+    names = {"math": math, "longest_life": longest_life, "DAY": 24 * 60 * 60}
+    assert eval(formula, names) == rules.days()  # noqa: S307  our own words
 
 
 @pytest.mark.parametrize("action", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"])
