@@ -83,6 +83,7 @@ class ClaimedOut(Schema):
     """Where and how to send the bytes; then call `complete`."""
 
     id: uuid.UUID
+    link_id: uuid.UUID
     ttl: int = Field(description="Seconds from `complete` on.")
     owner_token: str = Field(description="As `Authorization: Bearer …` it manages this upload.")
     ticket: TicketOut
@@ -100,6 +101,7 @@ class UploadOut(Schema):
     size: int
     content_type: str
     link: str | None = Field(description="To give to others; none while pending or rejected.")
+    link_id: uuid.UUID
     thumbnail: str | None = Field(description="A ready image's small picture, for some minutes.")
     expires_at: datetime | None = Field(description="None while pending.")
     seconds_left: float | None = Field(description="Until then, by the server's clock.")

@@ -60,7 +60,8 @@ def begin_upload(
         201,
         {
             "id": claimed.upload.id,
-            "ttl": int(claimed.upload.ttl.total_seconds()),
+            "link_id": claimed.upload.link_id,
+            "ttl": int(claimed.upload.link.ttl.total_seconds()),
             "owner_token": owner_token(request.auth),
             "ticket": {
                 "method": claimed.ticket.method,
@@ -86,7 +87,7 @@ def complete_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
 @router.get("/uploads", response={200: list[UploadOut], **problems()})
 def list_uploads(request: Request) -> list[dict[str, Any]]:
     """What my pages show, the newest first."""
-    uploads = Upload.objects.live().with_seconds_left().filter(owner=owner_of(request))
+    uploads = Upload.objects.live().with_seconds_left().with_link().filter(owner=owner_of(request))
     present = page_check().present(list(uploads.order_by("-created_at", "-id")))
     return [shown(request, upload) for upload in present]
 
@@ -111,7 +112,7 @@ def owner_of(request: Request) -> uuid.UUID:
 
 def mine(request: Request, upload_id: uuid.UUID) -> Upload:
     """The caller's upload; raises UploadNotFound."""
-    uploads = Upload.objects.known().with_seconds_left()
+    uploads = Upload.objects.known().with_seconds_left().with_link()
     upload = uploads.filter(id=upload_id, owner=owner_of(request)).first()
     if upload is None:
         raise UploadNotFound(_("There is no such upload."))
@@ -126,11 +127,12 @@ def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "kind": upload.kind,
         "state": upload.state,
         "reason": upload.reason_sentence,
-        "name": upload.name,
+        "name": upload.link.name,
         "filename": upload.filename,
         "size": upload.size_bytes,
         "content_type": upload.content_type,
         "link": share_link(request, upload),
+        "link_id": upload.link_id,
         "thumbnail": thumbnail and request.build_absolute_uri(thumbnail),
         "expires_at": upload.expires_at,
         "seconds_left": upload.seconds_left,
@@ -141,4 +143,4 @@ def share_link(request: HttpRequest, upload: Upload) -> str | None:
     """The address to give to others; None where there is nothing to show."""
     if upload.state not in {State.CHECKING, State.READY}:
         return None
-    return request.build_absolute_uri(upload.get_absolute_url())
+    return request.build_absolute_uri(upload.link.get_absolute_url())

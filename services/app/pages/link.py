@@ -75,7 +75,7 @@ class QrCode(View):
             upload = find_shared(token=token, kind=self.kind)
         except UploadNotFound as error:
             return errors.answer(request, error)
-        link = request.build_absolute_uri(upload.get_absolute_url())
+        link = request.build_absolute_uri(upload.link.get_absolute_url())
         response = HttpResponse(qr.svg(link), content_type="image/svg+xml")
         patch_cache_control(response, private=True, max_age=int(upload.seconds_left))
         return response

@@ -19,7 +19,7 @@ from uploads import discard, limits
 from uploads.arrivals.form import receive_upload
 from uploads.errors import UploadError, UploadNotFound
 from uploads.existence import page_check
-from uploads.models import Kind, State, Upload
+from uploads.models import Kind, Link, State, Upload
 from uploads.rate import check_rate, source_of
 
 # The names of their addresses.
@@ -69,7 +69,8 @@ class UploadsPage(VisitorView):
 
     def show(self, form: UploadForm, *, status: int = 200) -> HttpResponse:
         """The page with the form, and with those uploads that are really there."""
-        mine = Upload.objects.live().with_seconds_left().filter(owner=self.owner, kind=self.kind)
+        live = Upload.objects.live().with_seconds_left().with_link()
+        mine = live.filter(owner=self.owner, kind=self.kind)
         uploads = page_check().present(list(mine.order_by("-created_at", "-id")))
         context = {
             "title": self.title,
@@ -93,7 +94,8 @@ class UploadsPage(VisitorView):
 def blank_upload(kind: Kind) -> Upload:
     """No upload: what stands in the markup that page.js fills in."""
     nobody = uuid.UUID(int=0)
-    blank = Upload(id=nobody, kind=kind, state=State.READY, token="", size_bytes=0, ttl=timedelta())
+    link = Link(kind=kind, token="", ttl=timedelta())
+    blank = Upload(id=nobody, kind=kind, state=State.READY, link=link, size_bytes=0)
     blank.seconds_left = 0.0
     return blank
 

@@ -25,9 +25,12 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable
 class UploadAdmin(ReadOnly):
     """Deleting a row deletes its objects: the post_delete signal queues their keys."""
 
-    list_display = ["filename", "kind", "state", "size_bytes", "created_at", "expires_at"]
+    list_display = [
+        "filename", "kind", "state", "size_bytes", "created_at", "expires_at", "downloads"
+    ]  # fmt: skip
+    list_select_related = ["link"]
     list_filter = ["kind", "state"]
-    search_fields = ["token", "filename", "name"]
+    search_fields = ["link__token", "filename", "link__name"]
     search_help_text = gettext_lazy("Search for a shared link, or for part of a name.")
     ordering = ["-created_at"]
     view_on_site = False  # the link is the visitor's
@@ -38,6 +41,14 @@ class UploadAdmin(ReadOnly):
         """Of a whole link, its token is searched."""
         token = search_term.strip().rstrip("/").rpartition("/")[2].partition("?")[0]
         return super().get_search_results(request, queryset, token or search_term)
+
+    @admin.display(description=gettext_lazy("downloads"))
+    def downloads(self, upload: Upload) -> str:
+        """Of its link, where that is protected: `2`, or `2 / 5` where there are only so many."""
+        link = upload.link
+        if link.max_downloads is None:
+            return str(link.downloads) if link.is_protected else ""
+        return f"{link.downloads} / {link.max_downloads}"
 
 
 @admin.register(PurgeKey)

@@ -1,6 +1,9 @@
 """Rows go, and their keys enter the purge queue: in one statement, so that no object is forgotten.
+With the last upload of a link the link goes, in the same transaction.
 
-Every change of an owner's set first takes the owner's lock.
+Whoever waits for locks takes them in this order: the owner's (`lock_owner`), links by their ids,
+uploads, the usage row. Every change of an owner's set first takes the owner's. Sweeps, which are
+about many owners, wait for none: what somebody has in hand is left to the next one.
 """
 
 import uuid
@@ -12,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from uploads.errors import UploadNotFound
 from uploads.keys import INCOMING, PREFIXES
-from uploads.models import Kind, State, Upload
+from uploads.models import Kind, Link, State, Upload
 from uploads.quotas import lock_owner
 
 # Where a key is queued already, both have their bytes, and what was stored since is deleted too.
@@ -86,10 +89,17 @@ def keep_latest_images(*, owner: uuid.UUID) -> int:
 
 
 def discard_uploads(*, ids: list[uuid.UUID]) -> int:
-    """The rows go and their keys enter the purge queue, in one statement; how many went.
+    """The rows go and their keys enter the purge queue; how many went. Links that are empty then
+    go too.
 
     Past the signals, so that a thousand cost what one does.
     """
+    with transaction.atomic():
+        return discard_locked_uploads(ids=ids, links=lock_links_of(ids)) if ids else 0
+
+
+def discard_locked_uploads(*, ids: list[uuid.UUID], links: list[uuid.UUID]) -> int:
+    """As `discard_uploads`, where the transaction holds the uploads' links locked."""
     if not ids:
         return 0
     with connection.cursor() as cursor:
@@ -104,7 +114,34 @@ def discard_uploads(*, ids: list[uuid.UUID]) -> int:
             """,  # noqa: S608  our own words
             [ids],
         )
-        return int(cursor.fetchone()[0])
+        count = int(cursor.fetchone()[0])
+    discard_empty_links(ids=links)
+    return count
+
+
+def lock_links_of(upload_ids: list[uuid.UUID]) -> list[uuid.UUID]:
+    """The ids of the uploads' links, each locked until the transaction ends: nothing joins them
+    meanwhile."""
+    of_these = Upload.objects.filter(id__in=upload_ids).values("link_id")
+    links = Link.objects.filter(id__in=of_these).order_by("id").select_for_update()
+    return list(links.values_list("id", flat=True))
+
+
+def discard_empty_links(*, ids: list[uuid.UUID]) -> int:
+    """Those of the locked links that have no upload go; how many went.
+
+    A statement of its own, after the locks: it sees what joined a link before they were taken.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            DELETE FROM uploads_link AS link
+             WHERE id = ANY(%s)
+               AND NOT EXISTS (SELECT FROM uploads_upload WHERE link_id = link.id)
+            """,
+            [ids],
+        )
+        return int(cursor.rowcount)
 
 
 def queue_keys(upload: Upload, *, counted: bool) -> None:

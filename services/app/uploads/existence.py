@@ -57,11 +57,12 @@ def discard_vanished(missing: list[MissingObject]) -> int:
     for prefix in {one.prefix for one in gone}:
         with transaction.atomic():
             # In the state that owns the key: an image that turned ready has no incoming object.
-            ids = Upload.objects.filter(
+            found = Upload.objects.with_link().filter(
                 id__in=[one.id for one in gone if one.prefix == prefix],
                 state=PREFIXES[prefix].proof,
-            ).select_for_update()
-            total += discard_uploads(ids=list(ids.values_list("id", flat=True)))
+            )
+            free = found.select_for_update(skip_locked=True, of=("self", "link"))
+            total += discard_uploads(ids=[upload.id for upload in free])
     for head in heads:
         if isinstance(head, StorageUnavailable):
             raise head

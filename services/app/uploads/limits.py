@@ -54,6 +54,7 @@ class Claim:
     size_bytes: int  # 0 while nobody knows
     ttl: timedelta
     address: str | None  # in whose share it counts; None: in nobody's
+    link_id: uuid.UUID | None  # which link it joins; None: it has a new one
 
 
 def check_claim(
@@ -65,12 +66,15 @@ def check_claim(
     name: str = "",
     ttl: int | None = None,
     address: str | None = None,
+    link_id: uuid.UUID | None = None,
 ) -> Claim:
     """The claim; raises InvalidUpload.
 
     `size_bytes`: None where the client does not say, and `with_size` comes later. `ttl` in seconds;
-    UPLOAD_TTL where None.
+    UPLOAD_TTL where None. What joins a link by `link_id` has that link's name and ttl.
     """
+    if link_id is not None:
+        check_may_share(kind)
     if size_bytes is not None:
         check_size(kind, size_bytes)
     return Claim(
@@ -81,6 +85,7 @@ def check_claim(
         size_bytes=size_bytes or 0,
         ttl=check_ttl(ttl),
         address=address,
+        link_id=link_id,
     )
 
 
@@ -88,6 +93,12 @@ def with_size(claim: Claim, size_bytes: int) -> Claim:
     """The claim of so many bytes; raises InvalidUpload."""
     check_size(claim.kind, size_bytes)
     return replace(claim, size_bytes=size_bytes)
+
+
+def check_may_share(kind: str) -> None:
+    """Raise InvalidUpload for an image, which has its link for itself."""
+    if kind == "image":
+        raise InvalidUpload(_("Only files can share a link; an image has its own."))
 
 
 def max_bytes(kind: str) -> int:

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from uploads import discard, tasks
 from uploads.models import Kind, State, Upload
+from uploads.quotas import lock_owner
 
 
 @receiver(post_save, sender=Upload)
@@ -21,7 +22,16 @@ def follow_state(instance: Upload, **_: Any) -> None:
         discard.keep_latest_images(owner=instance.owner)
 
 
+@receiver(pre_delete, sender=Upload)
+def lock_before_deletion(instance: Upload, **_: Any) -> None:
+    """Take the locks of a row that is deleted one by one, in their order."""
+    lock_owner(instance.owner)
+    discard.lock_links_of([instance.id])
+
+
 @receiver(post_delete, sender=Upload)
-def queue_keys(instance: Upload, **_: Any) -> None:
-    """Queue the keys of a row that was deleted one by one: by the admin, or in a shell."""
+def follow_deletion(instance: Upload, **_: Any) -> None:
+    """Queue the keys of a row that was deleted one by one, by the admin or in a shell, and discard
+    its link where it was the last."""
     discard.queue_keys(instance, counted=True)
+    discard.discard_empty_links(ids=[instance.link_id])

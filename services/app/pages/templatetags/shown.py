@@ -25,5 +25,5 @@ def thumbnail_url(upload: Upload) -> str | None:
 @register.simple_tag(takes_context=True)
 def share_link(context: Context, upload: Upload) -> str:
     """The address to give to others."""
-    address: str = context["request"].build_absolute_uri(upload.get_absolute_url())
+    address: str = context["request"].build_absolute_uri(upload.link.get_absolute_url())
     return address

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 FIELDS = {
     "id", "kind", "state", "reason", "name", "filename", "size", "content_type", "link",
-    "thumbnail", "expires_at", "seconds_left",
+    "link_id", "thumbnail", "expires_at", "seconds_left",
 }  # fmt: skip
 HTML = b"<script>fetch('/api/uploads')</script>"
 
@@ -128,7 +128,7 @@ class TestUpload:
 
     def test_the_ticket_says_how_to_send(self, store, program):
         begun = program.begin().json()
-        assert set(begun) == {"id", "ttl", "owner_token", "ticket"}
+        assert set(begun) == {"id", "link_id", "ttl", "owner_token", "ticket"}
         assert begun["ttl"] == 900
         assert set(begun["ticket"]) == {"method", "url", "fields", "expires_at"}
         assert begun["ticket"]["method"] == "POST"

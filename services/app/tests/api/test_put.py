@@ -52,7 +52,7 @@ def put_chunked(curl, name, stream, **extra):
 
 def contents(store, answer) -> bytes:
     token = answer.content.decode().split("/")[4]
-    return store.read(Upload.objects.get(token=token).served_key)
+    return store.read(Upload.objects.get(link__token=token).served_key)
 
 
 def is_line(answer, status) -> str:
@@ -123,7 +123,7 @@ def test_a_page_is_only_ever_downloaded(store, curl, name):
 class TestTtl:
     def test_it_lives_as_long_as_asked(self, store, curl):
         put(curl, "a", b"1", HTTP_TTL="77")
-        assert Upload.objects.get().ttl == timedelta(seconds=77)
+        assert Upload.objects.get().link.ttl == timedelta(seconds=77)
 
     @pytest.mark.parametrize("ttl", ["0", "86401", "-1", "1h", "9" * 5000, "²"])
     def test_what_is_no_life_is_refused(self, store, curl, ttl):

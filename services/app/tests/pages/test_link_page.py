@@ -31,7 +31,7 @@ PROGRAMS = {
 def look(client, upload, accept=BROWSERS["Chrome"], method="GET"):
     """The answer at the link, to who accepts this."""
     head = {} if accept is None else {"HTTP_ACCEPT": accept}
-    return client.generic(method, upload.get_absolute_url(), **head)
+    return client.generic(method, upload.link.get_absolute_url(), **head)
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_a_browser_gets_a_page_with_all_that_it_should_know(store, client, share
     assert "<bdi>ção 日本.pdf</bdi>" in html
     assert "<bdi>For Ana</bdi>" in html
     assert re.search(r"(10 minutes|9 minutes 5\d seconds) left", html)
-    assert f'href="/f/{upload.token}/{quote("ção 日本.pdf")}"' in html
-    assert f"/f/{upload.token}.svg" in html
+    assert f'href="/f/{upload.link.token}/{quote("ção 日本.pdf")}"' in html
+    assert f"/f/{upload.link.token}.svg" in html
 
 
 def test_it_is_neither_kept_nor_found_and_says_no_name_before_it_is_opened(store, client, shared):
@@ -89,7 +89,7 @@ def test_the_address_with_the_name_is_always_the_bytes(store, client, shared, ac
 
 @pytest.mark.parametrize("filename", ["other.txt", "notes.txt/", "notes.tx", "Notes.txt", "/"])
 def test_another_name_is_no_file(store, client, shared, filename):
-    response = client.get(f"{shared().get_absolute_url()}/{filename}")
+    response = client.get(f"{shared().link.get_absolute_url()}/{filename}")
     assert response.status_code == 404
 
 

@@ -113,11 +113,11 @@ class TestLinks:
     def test_an_expired_link_says_so(self, disk, client):
         add_file(client)
         Upload.objects.update(expires_at=Now())
-        assert client.get(f"/f/{Upload.objects.get().token}").status_code == 404
+        assert client.get(f"/f/{Upload.objects.get().link.token}").status_code == 404
 
     def test_an_image_in_the_works_says_when_to_look_again(self, disk, client):
         add_image(client)
-        response = client.get(f"/i/{Upload.objects.get().token}")
+        response = client.get(f"/i/{Upload.objects.get().link.token}")
         assert response.status_code == 503
         assert response["Retry-After"] == "1"
         assert "still being checked" in message(response)
@@ -127,14 +127,14 @@ class TestLinks:
 
     def test_a_link_leads_to_storage_and_makes_nobody_a_visitor(self, s3, client, settings):
         add_file(client)
-        response = Client().get(f"/f/{Upload.objects.get().token}")
+        response = Client().get(f"/f/{Upload.objects.get().link.token}")
         assert response.status_code == 302
         assert response["Location"].startswith(settings.AWS_S3_PUBLIC_ENDPOINT_URL)
         assert not response.cookies
 
     def test_a_head_is_sent_on_to_where_a_head_is_answered(self, s3, client):
         add_file(client)
-        path = f"/f/{Upload.objects.get().token}"
+        path = f"/f/{Upload.objects.get().link.token}"
         assert client.head(path)["Location"] != client.get(path)["Location"]
 
 
@@ -148,11 +148,11 @@ class TestQrCodes:
     def test_an_expired_link_has_none(self, disk, client):
         add_file(client)
         Upload.objects.update(expires_at=Now())
-        assert client.get(f"/f/{Upload.objects.get().token}.svg").status_code == 404
+        assert client.get(f"/f/{Upload.objects.get().link.token}.svg").status_code == 404
 
     def test_it_is_a_picture_that_its_browser_keeps_while_the_link_works(self, disk, client):
         add_file(client, ttl="600")
-        response = client.get(f"/f/{Upload.objects.get().token}.svg")
+        response = client.get(f"/f/{Upload.objects.get().link.token}.svg")
         assert response["Content-Type"] == "image/svg+xml"
         assert response.content.startswith(b"<?xml")
         assert b"<script" not in response.content
@@ -162,7 +162,7 @@ class TestQrCodes:
 
     def test_a_link_without_its_token_s_kind_has_none(self, disk, client):
         add_file(client)
-        assert client.get(f"/i/{Upload.objects.get().token}.svg").status_code == 404
+        assert client.get(f"/i/{Upload.objects.get().link.token}.svg").status_code == 404
 
 
 class TestImages:
@@ -185,7 +185,7 @@ class TestImages:
         thumbnail = fetch(unescape(picture_url)).body
         assert (thumbnail[:4], thumbnail[8:12]) == (b"RIFF", b"WEBP")
         assert 'alt="The beach"' in html
-        assert f"http://testserver/i/{upload.token}" in html
+        assert f"http://testserver/i/{upload.link.token}" in html
         assert re.search(r"14 minutes 5\d seconds left", html)
 
     def test_several_images_come_at_once(self, disk, client):
@@ -241,7 +241,7 @@ class TestFiles:
         latest, older = listed.split('<li class="card')[1:]
         assert "Latest" in latest
         assert "Second draft" in latest
-        token = Upload.objects.get(filename="ção 日本.pdf").token
+        token = Upload.objects.get(filename="ção 日本.pdf").link.token
         assert f">http://testserver/f/{token}</code>" in latest
         assert "old.pdf" in older
 
@@ -252,7 +252,7 @@ class TestFiles:
     @pytest.mark.parametrize(("asked", "seconds"), [("", 900), ("1", 1), ("86400", 86400)])
     def test_a_file_lives_as_long_as_was_asked(self, disk, client, asked, seconds):
         add_file(client, ttl=asked)
-        assert Upload.objects.get().ttl.total_seconds() == seconds
+        assert Upload.objects.get().link.ttl.total_seconds() == seconds
 
     def test_the_times_offered_end_at_the_longest_allowed(self, client, settings):
         settings.UPLOAD_TTL = 120
@@ -325,7 +325,7 @@ def test_no_answer_is_kept_by_a_cache(disk, client, method, path):
 
 def test_a_redirect_is_not_kept_by_a_cache(disk, client):
     assert "no-store" in add_file(client)["Cache-Control"]
-    assert "no-store" in client.get(f"/f/{Upload.objects.get().token}")["Cache-Control"]
+    assert "no-store" in client.get(f"/f/{Upload.objects.get().link.token}")["Cache-Control"]
 
 
 @pytest.mark.parametrize(
@@ -374,7 +374,7 @@ def test_an_answer_asks_for_no_device_and_is_no_part_of_another_site(disk, clien
 
 
 def test_an_image_may_be_shown_in_a_page_of_another_site(disk, client, ready):
-    link = client.get(f"/i/{ready().token}")
+    link = client.get(f"/i/{ready().link.token}")
     picture = client.get(link.headers["Location"])
     picture.close()
     assert picture.status_code == 200

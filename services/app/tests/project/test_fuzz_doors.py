@@ -104,14 +104,14 @@ def doors(disk, receive, settings):
     settings.MAX_TOTAL_BYTES = 2**60
     settings.TRUSTED_PROXIES = 1
     file, image = receive("file", b"0123", filename="a.txt"), receive("image")
-    read = follow.follow_link(token=file.token, kind=Kind.FILE)
+    read = follow.follow_link(token=file.link.token, kind=Kind.FILE)
     ticket = storage().ticket(file.incoming_key, size_bytes=4, content_type="", seconds=60).url
     secret = follow.deletion_secret(file)
     return [
         *("/", "/files/", "/files", "/images/clear/", "/files/clear/", "/favicon.ico", "//", "/x"),
         *(f"/uploads/{file.id}/delete/", f"/uploads/{uuid.uuid4()}/delete/", "/uploads/1/delete/"),
-        *(f"/f/{file.token}", f"/i/{image.token}", "/f/x", "/i/" + "x" * 500, "/f/%00"),
-        *(f"/f/{file.token}.svg", f"/i/{image.token}.svg", "/f/x.svg"),
+        *(f"/f/{file.link.token}", f"/i/{image.link.token}", "/f/x", "/i/" + "x" * 500, "/f/%00"),
+        *(f"/f/{file.link.token}.svg", f"/i/{image.link.token}.svg", "/f/x.svg"),
         *(f"/d/{secret}", f"/d/{secret}x", "/d/%00", "/d/%ff:1:x"),
         *(read, read + "x", ticket, ticket + "x", "/storage/.eJw:1:x", "/storage/%00"),
         *("/api/uploads", "/api/docs", "/api/openapi.json", "/api/", "/api/nothing"),

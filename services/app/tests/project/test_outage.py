@@ -15,7 +15,7 @@ from api.auth import owner_token
 from support.multipart import nothing_is_left, post
 from support.samples import picture
 from uploads.links.follow import deletion_secret
-from uploads.models import Installation, Upload
+from uploads.models import Installation, Link, Upload
 from uploads.sweeps import clocks, housekeeping
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -120,8 +120,8 @@ DOORS = {
     "a file's form": lambda c, u: post(c, "/files/", ("file", "a.bin", b"1234")),
     "delete": lambda c, u: c.post(f"/uploads/{u.id}/delete/"),
     "clear": lambda c, u: c.post("/files/clear/"),
-    "an image's link": lambda c, u: c.get(f"/i/{u.token}"),
-    "a file's link": lambda c, u: c.head(f"/f/{u.token}"),
+    "an image's link": lambda c, u: c.get(f"/i/{u.link.token}"),
+    "a file's link": lambda c, u: c.head(f"/f/{u.link.token}"),
     "its page of deletion": lambda c, u: c.get(f"/d/{deletion_secret(u)}", HTTP_ACCEPT=PAGE),
     "its deletion": lambda c, u: c.delete(f"/d/{deletion_secret(u)}"),
     "the admin": lambda c, u: c.post("/admin/login/", {"username": "a", "password": "b"}),
@@ -150,8 +150,9 @@ def visitor():
 
 @pytest.fixture
 def upload(disk):
+    link = Link.objects.create(owner=uuid.uuid4(), kind="file", ttl="0:15")
     return Upload.objects.create(
-        owner=uuid.uuid4(), kind="file", filename="a", size_bytes=4, ttl="0:15", state="pending",
+        link=link, owner=link.owner, kind="file", filename="a", size_bytes=4, state="pending",
         deadline="2100-01-01T00:00Z",
     )  # fmt: skip
 
@@ -211,12 +212,12 @@ def test_what_needs_no_database_is_not_touched(visitor, path):
 @pytest.mark.parametrize("path", ["/", "/api/uploads"])
 def test_an_error_of_our_own_stays_500(visitor, upload, path):
     with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE uploads_upload RENAME COLUMN ttl TO life")
+        cursor.execute("ALTER TABLE uploads_upload RENAME COLUMN reason TO cause")
     try:
         assert visitor.get(path).status_code == 500
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("ALTER TABLE uploads_upload RENAME COLUMN life TO ttl")
+            cursor.execute("ALTER TABLE uploads_upload RENAME COLUMN cause TO reason")
 
 
 def test_a_put_that_loses_the_database_in_the_middle_is_503_and_leaves_no_orphan(

@@ -66,4 +66,4 @@ def test_without_a_proxy_of_ours_a_visitor_on_this_machine_forges_neither_scheme
                 assert answer.status == 201, forged
                 link = answer.read().decode()
             upload = Upload.objects.latest("created_at")
-            assert link == f"http://127.0.0.1:{server.port}{upload.get_absolute_url()}\n", forged
+            assert link == f"http://127.0.0.1:{server.port}{upload.file_address}\n", forged

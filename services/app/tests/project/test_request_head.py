@@ -53,7 +53,7 @@ def doors(disk, receive):
         "clear images": "/images/clear/",
         "clear files": "/files/clear/",
         "delete": f"/uploads/{upload.id}/delete/",
-        "link": f"/f/{upload.token}",
+        "link": f"/f/{upload.link.token}",
         "deletion": f"/d/{follow.deletion_secret(upload)}",
         "login": "/admin/login/",
         "storage": ticket.url,
@@ -129,7 +129,7 @@ def test_a_form_that_says_utf8_is_read(disk):
     body = multipart.body(("description", "größer"), ("file", "a.txt", b"1"))
     content_type = f"{multipart.CONTENT_TYPE}; charset=UTF-8"
     assert Client().post("/files/", body, content_type=content_type).status_code == 302
-    assert Upload.objects.get().name == "größer"
+    assert Upload.objects.get().link.name == "größer"
 
 
 def test_a_charset_inside_a_form_decides_nothing(disk):
@@ -143,7 +143,7 @@ def test_a_charset_inside_a_form_decides_nothing(disk):
     answer = Client().post("/files/", body, content_type=multipart.CONTENT_TYPE)
     assert answer.status_code == 302
     upload = Upload.objects.get()
-    assert (upload.name, upload.filename) == ("größer", "é.txt")
+    assert (upload.link.name, upload.filename) == ("größer", "é.txt")
 
 
 @pytest.mark.parametrize("charset", ["iso-8859-1", "punycode", "no-such", "x*=idna''%ff"])
@@ -183,7 +183,7 @@ def test_a_range_of_any_number_of_digits_has_an_answer(disk, receive, template, 
     from uploads.links import follow
     from uploads.models import Kind
 
-    url = follow.follow_link(token=receive("file", b"0123").token, kind=Kind.FILE)
+    url = follow.follow_link(token=receive("file", b"0123").link.token, kind=Kind.FILE)
     status, text = send(url, method="GET", HTTP_RANGE=template.format("9" * digits))
     assert status in {200, 206, 416}
     assert text in {"0123", ""}

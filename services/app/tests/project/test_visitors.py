@@ -60,7 +60,7 @@ class TestStranger:
         assert not Upload.objects.exists()
 
     def test_whoever_has_a_link_follows_it(self, owner, stranger):
-        token = Upload.objects.get(filename="secret.pdf").token
+        token = Upload.objects.get(filename="secret.pdf").link.token
         assert stranger.get(f"/f/{token}").status_code == 302
 
 

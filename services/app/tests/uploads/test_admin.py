@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from support.samples import keys
-from uploads.models import Upload
+from uploads.models import Link, Upload
 from uploads.sweeps import housekeeping
 
 pytestmark = pytest.mark.django_db
@@ -22,10 +22,24 @@ def operator():
 
 def test_an_upload_is_found_by_its_link(store, receive, operator):
     upload, other = receive("file", b"x", filename="a.txt"), receive("file", b"y", filename="b.txt")
-    link = f"http://drop.example/f/{upload.token}"
+    link = f"http://drop.example/f/{upload.link.token}"
     text = operator.get(reverse("admin:uploads_upload_changelist"), {"q": link}).content.decode()
     assert str(upload.id) in text
     assert str(other.id) not in text
+
+
+def test_all_uploads_of_a_link_are_found_by_it_and_say_its_downloads(store, receive, operator):
+    first = receive("file", b"x", filename="a.txt", name="Minutes")
+    receive("file", b"y", filename="b.txt", link_id=first.link_id)
+    receive("file", b"z", filename="c.txt")
+    Link.objects.filter(id=first.link_id).update(max_downloads=5, downloads=2, password="a-hash")
+    for sought in (first.link.token, "Minutes"):
+        answer = operator.get(reverse("admin:uploads_upload_changelist"), {"q": sought})
+        text = answer.content.decode()
+        assert [name in text for name in ("a.txt", "b.txt", "c.txt", "2 / 5")] == [
+            *(True, True, False, True)
+        ]
+        assert "a-hash" not in text
 
 
 def test_deleting_it_deletes_its_objects(store, ready, operator):

@@ -20,7 +20,7 @@ from uploads.errors import (
     UploadNotFound,
 )
 from uploads.limits import check_claim
-from uploads.models import Kind, PurgeKey, State, Upload
+from uploads.models import Kind, Link, PurgeKey, State, Upload
 from uploads.sweeps import housekeeping, reconcile
 
 pytestmark = pytest.mark.django_db
@@ -144,7 +144,8 @@ class TestQuotas:
 
 class TestSchema:
     def test_a_state_that_contradicts_its_times_cannot_be_written(self, owner):
-        times = {"ttl": timedelta(1), "owner": owner, "size_bytes": 1, "filename": "a"}
+        link = Link.objects.create(owner=owner, kind=Kind.IMAGE, ttl=timedelta(1))
+        others = {"link": link, "owner": owner, "size_bytes": 1, "filename": "a"}
         wrong = [
             {"state": State.PENDING, "expires_at": Now()},
             {"state": State.READY, "deadline": Now()},
@@ -154,7 +155,7 @@ class TestSchema:
         ]
         for values in wrong:
             with pytest.raises(IntegrityError), transaction.atomic():
-                Upload.objects.create(**{"kind": Kind.IMAGE, **times, **values})
+                Upload.objects.create(**{"kind": Kind.IMAGE, **others, **values})
 
 
 @pytest.mark.django_db(transaction=True)

@@ -185,6 +185,6 @@ class TestDownload:
     @pytest.mark.parametrize("name", ['日本 "1" 100%.pdf', "naïve.txt"])
     def test_storage_says_both(self, store, receive, name, live_server):
         upload = receive("file", b"x", filename=name)
-        url = follow.follow_link(token=upload.token, kind=Kind.FILE)
+        url = follow.follow_link(token=upload.link.token, kind=Kind.FILE)
         answer = requests.get(requests.compat.urljoin(live_server.url, url), timeout=10)
         assert answer.headers["Content-Disposition"] == attachment(name)

@@ -531,7 +531,7 @@ class TestExchange:
     def served(self, upload):
         from support.samples import fetch
 
-        return fetch(follow.follow_link(token=upload.token, kind=Kind.FILE)).body
+        return fetch(follow.follow_link(token=upload.link.token, kind=Kind.FILE)).body
 
     def test_after_complete_the_ticket_changes_nothing(self, store, owner):
         claimed = announce(owner)

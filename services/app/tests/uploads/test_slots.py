@@ -15,7 +15,7 @@ from django.db import connection
 from support import APP
 from support.samples import picture
 from uploads import tasks
-from uploads.models import Kind, PurgeKey, State, Upload
+from uploads.models import Kind, Link, PurgeKey, State, Upload
 from uploads.sweeps import clocks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -67,17 +67,21 @@ def queue(count: int) -> None:
 def expire(count: int) -> None:
     """So many files that are due."""
     now = clocks.database_clock()
+    owner, ttl = uuid.uuid4(), timedelta(minutes=1)
+    links = Link.objects.bulk_create(
+        Link(kind=Kind.FILE, owner=owner, ttl=ttl, expires_at=now) for _ in range(count)
+    )
     Upload.objects.bulk_create(
         Upload(
+            link=link,
             kind=Kind.FILE,
             state=State.READY,
-            owner=uuid.uuid4(),
+            owner=owner,
             filename="a",
             size_bytes=1,
-            ttl=timedelta(minutes=1),
             expires_at=now,
         )
-        for _ in range(count)
+        for link in links
     )
 
 

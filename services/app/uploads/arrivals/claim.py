@@ -8,21 +8,25 @@ from datetime import timedelta
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from uploads import deadline
 from uploads.discard import discard_uploads, queue_keys
-from uploads.limits import Claim
-from uploads.models import Kind, State, Upload
+from uploads.errors import InvalidUpload, UploadNotFound
+from uploads.limits import Claim, check_may_share
+from uploads.models import Kind, Link, State, Upload
 from uploads.patience import SLOWEST
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 
 TICKET_LIFE = timedelta(minutes=5)
+LINK_UPLOADS_MAX = 100  # files of one link
 
 
 def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
     """A pending row, counted against the quotas, written before any byte is stored.
 
-    `by_ticket`: the bytes come past the app, if they come. Raises QuotaExceeded.
+    `by_ticket`: the bytes come past the app, if they come. Raises QuotaExceeded, and where it joins
+    a link UploadNotFound or InvalidUpload.
     """
     sender = sender_of(claim.address)
     deadline = Now() + TICKET_LIFE + timedelta(seconds=claim.size_bytes / SLOWEST)
@@ -30,23 +34,50 @@ def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
     incoming_bytes = claim.size_bytes if claim.kind == Kind.IMAGE or by_ticket else 0
     with transaction.atomic():
         lock_owner(claim.owner)
+        link = link_to_join(claim) or link_of_its_own(claim)
         check_visitor_quota(claim.owner, sender)
         reserve_bytes(claim.size_bytes + incoming_bytes)
         check_shares(sender=sender, size_bytes=claim.size_bytes, unsent=by_ticket)
         upload = Upload.objects.create(
+            link=link,
             owner=claim.owner,
             kind=claim.kind,
             filename=claim.filename,
             size_bytes=claim.size_bytes,
-            name=claim.name,
-            ttl=claim.ttl,
             deadline=deadline,
             sender=sender,
             ticket_until=deadline if by_ticket else None,
             incoming_bytes=incoming_bytes,
         )
-        upload.refresh_from_db()  # the times, by Postgres's clock
+        upload.refresh_from_db(fields=["created_at", "deadline", "ticket_until"])  # its clock's
     return upload
+
+
+def link_of_its_own(claim: Claim) -> Link:
+    """A new link, which has not begun."""
+    return Link.objects.create(owner=claim.owner, kind=claim.kind, name=claim.name, ttl=claim.ttl)
+
+
+def link_to_join(claim: Claim) -> Link | None:
+    """The link that the claim names, locked; None where it names none.
+
+    Locked, as a sweep may be about to discard it with the last of its uploads: it waits, or this
+    finds it gone. Raises UploadNotFound, or InvalidUpload where it takes no more; needs the owner's
+    lock.
+    """
+    if claim.link_id is None:
+        return None
+    mine = Link.objects.known().filter(id=claim.link_id, owner=claim.owner)
+    link = mine.select_for_update().first()
+    if link is None:
+        raise UploadNotFound(_("There is no such link. It may have expired."))
+    check_may_share(link.kind)
+    if link.uploads.count() >= LINK_UPLOADS_MAX:
+        raise InvalidUpload(
+            _("A link holds at most %d files. Upload the others as another link.")
+            % LINK_UPLOADS_MAX
+        )
+    return link
 
 
 def drop_upload(upload: Upload) -> None:

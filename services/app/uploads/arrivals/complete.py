@@ -3,9 +3,11 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import NoReturn
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
@@ -13,7 +15,7 @@ from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 from uploads import images, limits
 from uploads.discard import discard_uploads, queue_keys, release_incoming
 from uploads.errors import BytesMissing, InvalidUpload, StillChecking, UploadNotFound
-from uploads.models import Kind, Refusal, State, Upload
+from uploads.models import Kind, Link, Refusal, State, Upload
 from uploads.processing import RETELL_AFTER
 from uploads.quotas import lock_owner
 from uploads.storage import StoredObject, storage
@@ -106,13 +108,17 @@ def alone_with(upload: Upload) -> Iterator[None]:
 def settle(upload: Upload, content_type: str) -> Upload:
     """The upload in its next state; as it is, where it is no longer pending.
 
-    Raises what was said of one that was refused, or UploadNotFound.
+    Raises what was said of one that was refused, or UploadNotFound; also where the link that it
+    joined has expired meanwhile, after which it is discarded.
     """
     with transaction.atomic():
         lock_owner(upload.owner)
         row = Upload.objects.lock(upload.id)
         if row is None:
             queue_keys(upload, counted=False)  # with what may have been copied since it went
+        elif row.state == State.PENDING and (expires_at := begin_link(row.link)) is None:
+            discard_uploads(ids=[row.id])
+            row = None
         elif row.state == State.PENDING:
             if row.kind == Kind.IMAGE:
                 row.state = State.CHECKING
@@ -123,10 +129,16 @@ def settle(upload: Upload, content_type: str) -> Upload:
             row.content_type = content_type
             row.deadline = None
             row.multipart_id = ""
-            row.expires_at = Now() + row.ttl
+            row.expires_at = row.link.expires_at = expires_at
             row.save()
-            row.refresh_from_db()
+            row.refresh_from_db(fields=["lease_until"])
     return row or raise_gone(upload)
+
+
+def begin_link(link: Link) -> datetime | None:
+    """When the locked link expires, whose time begins with its first upload; None where it has."""
+    Link.objects.filter(id=link.id, expires_at=None).update(expires_at=Now() + F("ttl"))
+    return Link.objects.live().filter(id=link.id).values_list("expires_at", flat=True).first()
 
 
 def refuse(upload: Upload, error: BytesMissing | InvalidUpload) -> Upload:
@@ -139,7 +151,7 @@ def refuse(upload: Upload, error: BytesMissing | InvalidUpload) -> Upload:
         lock_owner(upload.owner)
         row = Upload.objects.lock(upload.id)
         if row is not None and row.state == State.PENDING and isinstance(error, InvalidUpload):
-            until = Now() + row.ttl
+            until = Now() + row.link.ttl
             refusal = Refusal(id=row.id, owner=row.owner, sentence=error.sentence, until=until)
             Refusal.objects.bulk_create([refusal], ignore_conflicts=True)
             discard_uploads(ids=[row.id])

@@ -23,11 +23,22 @@ REMEMBERED_MAX = 10_000  # addresses
 
 
 def find_shared(*, token: str, kind: Kind) -> Upload:
-    """The upload behind a share link; raises UploadNotFound where it is expired or unknown."""
-    upload = Upload.objects.live().with_seconds_left().filter(token=token, kind=kind).first()
-    if upload is None or upload.state == State.REJECTED or upload.seconds_left < 1:
+    """The upload behind a share link, of several the first. Raises UploadNotFound where it is
+    expired, unknown, or protected."""
+    return uploads_behind(token=token, kind=kind)[0]
+
+
+def uploads_behind(*, token: str, kind: Kind) -> list[Upload]:
+    """All that a share link leads to, in the order in which it came: one image, or files.
+
+    Raises UploadNotFound as `find_shared`.
+    """
+    live = Upload.objects.live().with_seconds_left().with_link().exclude(state=State.REJECTED)
+    of_link = live.filter(link__token=token, link__kind=kind).order_by("created_at", "id")
+    found = [u for u in of_link if u.seconds_left >= 1 and not u.link.is_protected]
+    if not found:
         raise UploadNotFound(_("This link has expired, or it never existed."))
-    return upload
+    return found
 
 
 def follow_link(
@@ -38,9 +49,11 @@ def follow_link(
     Raises UploadNotFound, also where no file of the link has the name given, or StillChecking while
     an image is not safe.
     """
-    upload = find_shared(token=token, kind=kind)
-    if filename not in (None, upload.filename):
+    found = uploads_behind(token=token, kind=kind)
+    named = [upload for upload in found if filename in (None, upload.filename)]
+    if not named:
         raise UploadNotFound(_("There is no file of this name behind this link."))
+    upload = named[0]
     if upload.state == State.CHECKING:
         raise StillChecking(_("This image is still being checked."))
     return storage().url(

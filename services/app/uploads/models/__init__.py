@@ -1,16 +1,20 @@
 """The tables, each in a module of its own, with its reads."""
 
 from uploads.models.installation import Installation
+from uploads.models.kind import Kind
+from uploads.models.link import Link, LinkQuerySet, new_token
 from uploads.models.moment import Moment
 from uploads.models.purge_key import PurgeKey
 from uploads.models.refusal import Refusal
 from uploads.models.sweep import Sweep
-from uploads.models.upload import UNSENT, Kind, State, Upload, UploadQuerySet, new_token
+from uploads.models.upload import UNSENT, State, Upload, UploadQuerySet
 
 __all__ = [
     "UNSENT",
     "Installation",
     "Kind",
+    "Link",
+    "LinkQuerySet",
     "Moment",
     "PurgeKey",
     "Refusal",

@@ -1,6 +1,5 @@
 """The table of uploads: what one is, how far it has come, and its reads."""
 
-import secrets
 import uuid
 from functools import reduce
 from operator import or_
@@ -14,14 +13,9 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from uploads.keys import INCOMING, PREFIXES, SERVED, THUMBS, key_under
+from uploads.models.kind import Kind
+from uploads.models.link import Link
 from uploads.models.moment import Moment
-
-
-class Kind(models.TextChoices):
-    """What an upload is; it decides the page, the limits and the keys."""
-
-    IMAGE = "image", gettext_lazy("image")
-    FILE = "file", gettext_lazy("file")
 
 
 class State(models.TextChoices):
@@ -33,11 +27,6 @@ class State(models.TextChoices):
     READY = "ready", gettext_lazy("ready")  # shown and shared
     # Could not be made safe: a notice, until it expires.
     REJECTED = "rejected", gettext_lazy("rejected")
-
-
-def new_token() -> str:
-    """128 random bits for a link, in 22 characters that need no quoting."""
-    return secrets.token_urlsafe(16)
 
 
 # Announced and not sent: nobody knows whether the bytes ever come.
@@ -86,8 +75,13 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.filter(reduce(or_, owning))
 
     def lock(self, upload_id: uuid.UUID) -> "Upload | None":
-        """The row, locked until the transaction ends."""
-        return self.select_for_update().filter(id=upload_id).first()
+        """The row with its link, both locked until the transaction ends; the link first."""
+        Link.objects.select_for_update(of=("self",)).filter(uploads=upload_id).first()
+        return self.with_link().select_for_update(of=("self",)).filter(id=upload_id).first()
+
+    def with_link(self) -> "UploadQuerySet":
+        """With the `link` of each, read in the same query."""
+        return self.select_related("link")
 
     def unsent(self) -> "UploadQuerySet":
         """Those that were announced: their bytes come by a ticket, if they come."""
@@ -103,20 +97,20 @@ class Upload(models.Model):
         gettext_lazy("state"), max_length=8, choices=State, default=State.PENDING
     )
     owner = models.UUIDField(help_text="The visitor's random id; on a shared board, the board's.")
-    token = models.CharField(max_length=22, unique=True, default=new_token, editable=False)
-    name = models.CharField(max_length=100, blank=True, help_text="As the visitor calls it.")
+    link = models.ForeignKey(Link, models.CASCADE, related_name="uploads", editable=False)
     filename = models.CharField(gettext_lazy("file name"), max_length=255)
     size_bytes = models.BigIntegerField(
         gettext_lazy("bytes"), help_text="As claimed while pending; then as stored."
     )
     content_type = models.CharField(max_length=100, blank=True, help_text="By its bytes.")
     reason = models.CharField(max_length=200, blank=True, help_text="Why it was rejected.")
-    ttl = models.DurationField(help_text="How long it lives from when its bytes are there.")
     created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
     deadline = models.DateTimeField(
         null=True, blank=True, help_text="While pending: discarded when nobody completes it."
     )
-    expires_at = models.DateTimeField(gettext_lazy("expires"), null=True, blank=True)
+    expires_at = models.DateTimeField(
+        gettext_lazy("expires"), null=True, blank=True, help_text="Its link's, from `complete` on."
+    )
     # The database's own defaults too: while a release is rolled out, older code writes rows.
     sender = models.CharField(
         max_length=32,
@@ -188,14 +182,10 @@ class Upload(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.id} ({self.state})"
 
-    def get_absolute_url(self) -> str:
-        """The path of its share link, whose name is the kind's."""
-        return reverse(f"{self.kind}-link", args=[self.token])
-
     @property
     def file_address(self) -> str:
         """The path at which a file is always its bytes, under its own name."""
-        return reverse("file", args=[self.token, self.filename])
+        return reverse("file", args=[self.link.token, self.filename])
 
     @property
     def reason_sentence(self) -> str:

@@ -17,7 +17,12 @@ from django.db.models.functions import Greatest, Now
 from uploads.models import Moment, PurgeKey, Sweep, Upload
 from uploads.processing import RETELL_AFTER, remove_leftovers
 from uploads.sweeps import report, turns
-from uploads.sweeps.expire import expire, forget_refusals
+from uploads.sweeps.expire import (
+    discard_deserted_links,
+    expire,
+    forget_refusals,
+    something_has_expired,
+)
 from uploads.sweeps.purge import purge
 from uploads.sweeps.reconcile import reconcile
 from uploads.sweeps.run import Run, running
@@ -42,10 +47,11 @@ class Chore:
 SWEEPS = {
     "expire": Chore(
         counted="expired",
-        is_there=lambda now: Upload.objects.due(now).exists(),
+        is_there=something_has_expired,
         rests_after_failure=False,
         steps={
             "refusals": forget_refusals,  # that nobody asks for any more
+            "links": discard_deserted_links,  # that nothing ever came to, or that were left
             "": expire,  # uploads past their time, or never completed in time
         },
     ),

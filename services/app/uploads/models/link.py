@@ -1,0 +1,107 @@
+"""The table of links: what is shared, and for how long."""
+
+import secrets
+import uuid
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils.translation import gettext_lazy
+
+from uploads.models.kind import Kind
+from uploads.models.moment import Moment
+
+# A link may be made before its uploads; one that has none for so long has been forgotten.
+EMPTY_LIFE = timedelta(hours=1)
+
+
+def new_token() -> str:
+    """128 random bits for a link, in 22 characters that need no quoting."""
+    return secrets.token_urlsafe(16)
+
+
+class LinkQuerySet(models.QuerySet["Link"]):
+    """Reads, named; and the one write that must not be a read before it."""
+
+    def live(self, now: Moment | None = None) -> "LinkQuerySet":
+        """Those that lead to something: an upload of theirs came, and their time has not run
+        out."""
+        return self.filter(expires_at__gt=now or Now())
+
+    def known(self, now: Moment | None = None) -> "LinkQuerySet":
+        """Those that their owner may ask about, and add to: live, or not begun."""
+        return self.filter(Q(expires_at__gt=now or Now()) | Q(expires_at=None))
+
+    def deserted(self, now: Moment | None = None) -> "LinkQuerySet":
+        """Those to discard by themselves, as there is no upload to take them along: their time has
+        run out, or they never had one and are older than EMPTY_LIFE."""
+        moment = now or Now()
+        old = Q(expires_at__lte=moment) | Q(expires_at=None, created_at__lte=moment - EMPTY_LIFE)
+        return self.filter(old, uploads=None)
+
+    def spend(self, link_id: uuid.UUID) -> bool:
+        """Whether the link is live and had a download left, which is counted now. Of any number at
+        the same moment, as many are told so as there were left."""
+        left = Q(max_downloads=None) | Q(downloads__lt=F("max_downloads"))
+        return bool(self.live().filter(left, id=link_id).update(downloads=F("downloads") + 1))
+
+
+class Link(models.Model):
+    """What is shared: a token that leads to one image, or to files that were sent together.
+
+    It goes with the last of them.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    token = models.CharField(max_length=22, unique=True, default=new_token, editable=False)
+    kind = models.CharField(gettext_lazy("kind"), max_length=8, choices=Kind)
+    owner = models.UUIDField(help_text="Its uploads'.")
+    name = models.CharField(max_length=100, blank=True, help_text="As the visitor calls it.")
+    ttl = models.DurationField(help_text="How long it lives from when its first upload is there.")
+    created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(
+        gettext_lazy("expires"), null=True, blank=True, help_text="From the first upload on: all's."
+    )
+    password = models.CharField(max_length=128, blank=True, help_text="Hashed; blank: none.")
+    max_downloads = models.PositiveIntegerField(null=True, blank=True)
+    downloads = models.PositiveIntegerField(gettext_lazy("downloads"), default=0, db_default=0)
+
+    objects = LinkQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = gettext_lazy("link")
+        verbose_name_plural = gettext_lazy("links")
+        indexes = [
+            models.Index(fields=["expires_at"], name="link_expires_at"),
+            models.Index(fields=["owner", "kind", "created_at"], name="link_owner"),
+            models.Index(
+                fields=["created_at"], name="link_not_begun", condition=Q(expires_at=None)
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(name="link_kind", condition=Q(kind__in=Kind.values)),
+            models.CheckConstraint(
+                name="link_downloads", condition=Q(downloads__lte=F("max_downloads"))
+            ),
+            models.CheckConstraint(
+                name="link_opens_at_least_once", condition=Q(max_downloads__gte=1)
+            ),
+            models.CheckConstraint(
+                name="link_only_files_are_protected",
+                condition=Q(kind=Kind.FILE) | Q(password="", max_downloads=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} link {self.id}"
+
+    def get_absolute_url(self) -> str:
+        """Its path, whose name is the kind's."""
+        return reverse(f"{self.kind}-link", args=[self.token])
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether nothing opens it but a POST."""
+        return bool(self.password) or self.max_downloads is not None
