@@ -1,8 +1,7 @@
-"""How long a request may take once its body has come, whatever it asks for and however often.
+"""How long a request may take once its body has arrived, however many calls it makes.
 
-Each call to storage is bounded, and ten of them in a row are not: the visitor, and the router in
-front, would have gone before the answer. Where no request is answered (worker, commands) nothing is
-bounded here.
+Each call to storage has a time limit, but ten of them in a row would outlast the visitor and the
+router in front. Outside a request (worker, commands) nothing is limited here.
 """
 
 import time
@@ -14,8 +13,8 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 REQUEST_SECONDS = 25.0  # Heroku's router gives up at 30
-TIDYING_SECONDS = 4.0  # for what must be done when it is over
-# Calls to storage that all requests of a process may have under way, with those given up.
+TIDYING_SECONDS = 4.0  # for what must still be done when the time is over
+# How many calls to storage all requests of a process may have under way, including those given up.
 CALLS_AT_ONCE = 64
 
 Answer = TypeVar("Answer")
@@ -25,25 +24,25 @@ _given_up: ContextVar[list[Future[Any]] | None] = ContextVar("given_up", default
 
 
 def begin(at: float | None = None) -> None:
-    """The body is there, since the moment of `time.monotonic()`, or it is still waited for."""
+    """Start the request's time: at this moment of `time.monotonic()`, or now."""
     _until.set((time.monotonic() if at is None else at) + REQUEST_SECONDS)
 
 
 def end() -> None:
-    """The request is answered."""
+    """Stop counting: the request is answered."""
     _until.set(None)
     _given_up.set(None)
 
 
 def remaining() -> float | None:
-    """Seconds, not below 0; None where no request is answered."""
+    """The seconds left, at least 0; None outside a request."""
     until = _until.get()
     return None if until is None else max(0.0, until - time.monotonic())
 
 
 @contextmanager
 def time_to_tidy_up() -> Iterator[None]:
-    """A little more, where it is over; raises nothing."""
+    """Allow TIDYING_SECONDS more inside the block, if the time is over."""
     until = _until.get()
     if until is not None:
         _until.set(max(until, time.monotonic() + TIDYING_SECONDS))
@@ -54,10 +53,11 @@ def time_to_tidy_up() -> Iterator[None]:
 
 
 def bound(ask: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
-    """What `ask` returns; raises TimeoutError when the request's time is over.
+    """The result of `ask`; raises TimeoutError when the request's time is over.
 
-    In a thread of its own, as nothing else ends a call that drips. What is given up may still
-    happen: see `when_given_up_is_over`.
+    The call runs in a thread of its own, because a socket's timeout doesn't end one whose answer
+    arrives drop by drop. A call that was given up may still take effect: see
+    `when_given_up_is_over`.
     """
     left = remaining()
     if left is None:
@@ -74,25 +74,25 @@ def bound(ask: Callable[..., Answer], *args: Any, **kwargs: Any) -> Answer:
 
 
 def when_given_up_is_over(then: Callable[[Future[Any]], None]) -> None:
-    """Call it with each call that this request gave up, once that ends after all, in its thread."""
+    """Pass each call that this request gave up to `then`, once it ends after all, in its thread."""
     for call in _given_up.get() or []:
         call.add_done_callback(then)
 
 
 @cache
 def calls() -> ThreadPoolExecutor:
-    """The threads of the calls, made after the fork."""
+    """The threads for the calls, made after the fork."""
     return ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="storage")
 
 
 class Bounded:
-    """A client whose calls are."""
+    """A boto3 client whose calls are bound to the request's time."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._client, name)
-        # A paginator only makes calls, and only the worker lists.
+        # A paginator makes calls through this client, and only the worker lists.
         local = name.startswith(("get_paginator", "generate_", "can_", "_"))
         return partial(bound, found) if callable(found) and not local else found

@@ -1,7 +1,8 @@
-"""Whether an upload's object is still there. One that has vanished takes its row along.
+"""Whether an upload's object is still in storage. If it has vanished, its row is discarded.
 
-The page's own check asks storage for the few uploads that a page shows, at once and briefly. When
-storage does not answer, everything is shown: no answer is not an absence.
+The page's own check asks storage about the few uploads that a page shows, all at once and only
+briefly. If storage does not answer, everything is shown: no answer doesn't mean that an object is
+gone.
 """
 
 import logging
@@ -27,20 +28,20 @@ log = logging.getLogger(__name__)
 
 CHECKS_AT_ONCE = 8  # requests to storage
 PAGE_WAITS = 1.0  # seconds, for all checks of a page together
-REMEMBERED = 25.0  # seconds that a found object is not looked for again; then 5 s to notice
+REMEMBERED = 25.0  # seconds before an object that was found is checked again
 COOLDOWN = 10.0  # seconds without checks after storage did not answer
 
 
 @dataclass(frozen=True)
 class MissingObject:
-    """A row's object that was not seen where it should be, or is looked for there."""
+    """A row's object that was not where it should be, or that is to be checked."""
 
     id: uuid.UUID
     prefix: str
 
     @property
     def key(self) -> str:
-        """The key that was not seen."""
+        """The key under which the object should be."""
         return key_under(self.prefix, self.id)
 
 
@@ -70,7 +71,7 @@ def discard_vanished(missing: list[MissingObject]) -> int:
 
 
 def look_for(one: MissingObject) -> StoredObject | StorageUnavailable | None:
-    """Its object, None where it is gone, or why neither is known."""
+    """The object, None if it is gone, or the error for which neither is known."""
     try:
         return storage().head(one.key)
     except StorageUnavailable as error:
@@ -78,19 +79,20 @@ def look_for(one: MissingObject) -> StoredObject | StorageUnavailable | None:
 
 
 class PageCheck:
-    """What this process remembers of the objects that its pages showed."""
+    """The page's own check, which remembers the objects that this process found lately."""
 
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(CHECKS_AT_ONCE, thread_name_prefix="page-check")
-        # Alone, so that all pages together take one connection to the database for it.
+        # One thread, so that all pages together use one connection to the database for this.
         self.removal = ThreadPoolExecutor(1, thread_name_prefix="page-removal")
         self.found_until: dict[MissingObject, float] = {}
         self.breaker = CircuitBreaker(cooldown=COOLDOWN)
 
     def present(self, uploads: list[Upload]) -> list[Upload]:
-        """Those that have not vanished, after at most PAGE_WAITS.
+        """The uploads that have not vanished, after at most PAGE_WAITS.
 
-        One request to storage for each that was not found in the last REMEMBERED seconds.
+        It makes one request to storage for each upload that was not found in the last REMEMBERED
+        seconds.
         """
         now = time.monotonic()
         self.found_until = {s: until for s, until in list(self.found_until.items()) if until > now}
@@ -102,7 +104,8 @@ class PageCheck:
         return [upload for upload in uploads if wanted.get(upload.id) not in vanished]
 
     def _ask(self, asked: list[MissingObject], *, until: float) -> set[MissingObject]:
-        """Those that storage says are not there, in a bucket that is there and not another's."""
+        """The uploads whose objects storage doesn't have, if the bucket answers and is not another
+        installation's."""
         checks = {self.pool.submit(storage().exists_quickly, s.key): s for s in asked}
         missing = set()
         for check in self._answered(checks, until):
@@ -119,7 +122,7 @@ class PageCheck:
         return missing if answered and removal.result() else set()
 
     def _answered(self, checks: Iterable[Future[bool]], until: float) -> set[Future[bool]]:
-        """Those that answered in time; the others are given up."""
+        """The checks that were answered in time; the others are given up."""
         done, late = wait(checks, timeout=max(0.0, until - time.monotonic()))
         if late:
             self.breaker.open()
@@ -130,12 +133,12 @@ class PageCheck:
 
 @cache
 def page_check() -> PageCheck:
-    """The one of this process, made after the fork."""
+    """This process's check, made after the fork."""
     return PageCheck()
 
 
 def home_of(upload: Upload) -> MissingObject | None:
-    """Where the upload's object is in its state; None where it has none."""
+    """Where the upload's object should be in its state; None if it has none."""
     for prefix in map(prefix_of, (upload.served_key, upload.incoming_key)):
         if PREFIXES[prefix].proof == upload.state:
             return MissingObject(upload.id, prefix)
@@ -143,9 +146,9 @@ def home_of(upload: Upload) -> MissingObject | None:
 
 
 def remove_vanished(missing: list[MissingObject]) -> bool:
-    """Discard those that have vanished, in a thread; whether they may be hidden.
+    """Discard the uploads that have vanished, in a thread; whether the page may hide them.
 
-    A database that refuses costs the page nothing: it is shown as if nothing had vanished.
+    If the database refuses, the page is shown as if nothing had vanished.
     """
     try:
         marker.check_not_foreign()

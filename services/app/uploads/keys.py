@@ -1,7 +1,7 @@
-"""The bucket's layout, once: what lies under which prefix, whose it is and what it counts for.
+"""The bucket's layout, in one place: what each prefix holds, who owns it and where it counts.
 
-Imports nothing, so that whoever looks at a bucket from outside can read it too. Kinds and states
-are named as `uploads.models` names them.
+It imports nothing, so that tests and tools outside the app can use it as well. Kinds and states
+have the values that `uploads.models` gives them.
 """
 
 import uuid
@@ -16,16 +16,17 @@ MARKER = "marker"
 class Prefix:
     """What lies under `<name>/<id of an upload>`."""
 
-    # By kind, the states in which a row may own an object here. One whose row is none of these has
-    # nobody who will delete it: reconcile does.
+    # By kind, the states in which a row may own an object here. An object whose row is in another
+    # state would never be deleted by its row, so reconcile deletes it.
     owners: dict[str, tuple[str, ...]]
-    # The state in which a row's object is known to be here: one that is not has vanished.
+    # The state in which a row's object must be here: if it is not, it has vanished.
     proof: str
-    # Which of its row's columns holds what it counts in the quotas; none of what is made of it.
+    # Which column of the row holds the bytes that the object counts in the quotas; None for a
+    # thumbnail, which counts nothing.
     counted: Literal["size_bytes", "incoming_bytes"] | None
 
 
-INCOMING = "incoming"  # where bytes arrive that a client may write: nothing serves them
+INCOMING = "incoming"  # where bytes arrive that a client may write; no link leads there
 THUMBS = "thumbs"
 SERVED = {"file": "files", "image": "images"}  # where a link leads, by kind
 PREFIXES = {
@@ -44,12 +45,12 @@ def key_under(prefix: str, upload_id: uuid.UUID) -> str:
 
 
 def prefix_of(key: str) -> str:
-    """The prefix that the key lies under; the whole of one that lies under none."""
+    """The prefix of the key; the whole key if it has none."""
     return key.partition("/")[0]
 
 
 def id_in(key: str) -> uuid.UUID | None:
-    """The upload whose object this would be, or None where no upload has such a key."""
+    """The id of the upload that owns the key, or None if no upload can have such a key."""
     name = key.partition("/")[2]
     try:
         upload_id = uuid.UUID(name)

@@ -1,4 +1,4 @@
-"""Postgres that does not answer, or refuses for now: not an error of the program's."""
+"""Outages of Postgres: it does not answer, or refuses for now, which is no error in the program."""
 
 import logging
 from collections.abc import Iterator
@@ -11,15 +11,16 @@ from uploads.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-# SQLSTATEs that Django takes for an error of the program's, and that are none: the database is
-# read-only (a failover), and sessions that it ended. https://www.postgresql.org/docs/current/errcodes-appendix.html
+# SQLSTATEs that Django takes for errors in the program although they are outages: the database is
+# read-only (a failover), or it ended the session.
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
 PASSING = {"25006", "25P03", "25P04"}
-# A statement beyond what Postgres can do at all will not work in a minute either.
+# A statement that exceeds Postgres's own limits will not work in a minute either.
 PROGRAM_LIMITS = "54"
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the error says that the database can't answer now, and may in a minute."""
+    """Whether the error means that the database can't answer now, but may in a minute."""
     if isinstance(error, InterfaceError):
         return True
     if not isinstance(error, DatabaseError):
@@ -27,12 +28,12 @@ def is_outage(error: BaseException) -> bool:
     code = getattr(error.__cause__, "pgcode", None) or ""
     if isinstance(error, OperationalError):
         return not code.startswith(PROGRAM_LIMITS)
-    # Without a code it is psycopg2's own, of a connection that was lost in the middle.
+    # Without a code, it is psycopg2's own error for a connection that was lost in the middle.
     return code in PASSING or (type(error) is DatabaseError and not code)
 
 
 def unavailable(error: BaseException) -> DatabaseUnavailable:
-    """What the visitor is told; the log is told the cause."""
+    """The error with a sentence for the visitor; the cause goes into the log."""
     log.error("the database does not answer: %s", error)
     return DatabaseUnavailable(
         _("The database is not responding at the moment. Please try again in a minute.")

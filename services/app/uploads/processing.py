@@ -1,4 +1,5 @@
-"""The image job: leased to one run of the worker, made safe, stored, and ready or rejected."""
+"""The image job: an image is leased to one run of the worker, made safe, stored, and then ready or
+rejected."""
 
 import shutil
 import tempfile
@@ -21,14 +22,14 @@ from uploads.models import Installation, State, Upload
 from uploads.quotas import check_shares, lock_owner, reserve_bytes
 from uploads.storage import storage
 
-RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of an image is told again
-# The worker is killed at the hard time limit of its task, which ends before the lease does. A
-# picture waits for its turn for a third of it at most (images.safe.PATIENCE).
+RETELL_AFTER = timedelta(seconds=30)  # after which a worker gets another message about an image
+# The worker's process is killed at its task's hard time limit, which is shorter than the lease. A
+# picture waits for its turn for at most a third of it (images.safe.PATIENCE).
 IMAGE_TIME_LIMIT = 90  # seconds
 IMAGE_FOLDER = "s3tasks-image-"  # in which an attempt works
 IMAGE_LEASE = timedelta(seconds=IMAGE_TIME_LIMIT + 15)
 IMAGE_ATTEMPTS = 3
-TURN_AFTER = timedelta(seconds=2)  # when an image that did not get its turn is tried again
+TURN_AFTER = timedelta(seconds=2)  # after which an image that did not get its turn is tried again
 NO_ROOM = gettext_noop("There was no room to store this image. Please try again later.")
 KILLED_THE_WORKER = gettext_noop(
     "The image could not be processed: it stopped the worker three times."
@@ -39,8 +40,9 @@ def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
     """The image's new state; None where there was nothing to do: it is gone, done or in hand, or
     others leave no room for it now.
 
-    Raises what ended the attempt (storage, the database, the disk, the decoder), after which a
-    sweep tells a worker again. Only what may have been the image's doing counts as an attempt.
+    Raises the error that ended the attempt (of storage, the database, the disk or the decoder),
+    after which a sweep sends another message. An attempt counts only if the image may have caused
+    its end.
     """
     upload = lease_image(upload_id)
     if upload is None:
@@ -61,23 +63,23 @@ def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
 
 
 class LeaseLost(Exception):
-    """The image is gone, or another run of the worker has it."""
+    """The image is gone, or another run of the worker has the lease."""
 
 
 def attempt_image(upload: Upload) -> State | None:
-    """The leased image's new state, or None as `make_image_safe`.
+    """The leased image's new state, or None as in `make_image_safe`.
 
-    1. The bytes come from storage.
-    2. Made safe by the program apart; counted from when it is the image's turn until it is done,
-       so where this process is ended meanwhile, and nothing can be said of why.
-    3. What it has more than the upload is reserved; where there is no room, that counts too, as
-       each attempt has its price.
-    4. Stored, and the row is ready.
+    1. Get the bytes from storage.
+    2. Have the image made safe by the decoder. The attempt counts from the image's turn until the
+       decoder is done, so also if this process is killed in between and nobody knows why.
+    3. Reserve the bytes by which the safe image is larger than the upload. If there is no room, the
+       attempt still counts, because each one costs time.
+    4. Store the image and its thumbnail, and turn the row `ready`.
     """
     with tempfile.TemporaryDirectory(prefix=IMAGE_FOLDER) as folder:
         source = Path(folder, "incoming")
         if not storage().fetch(upload.incoming_key, source):
-            return None  # vanished: reconcile's to judge
+            return None  # it has vanished, which reconcile decides
         try:
             safe = images.make_safe(
                 source,
@@ -102,7 +104,7 @@ def attempt_image(upload: Upload) -> State | None:
 
 
 def keep_lease(upload: Upload, *, attempts: int) -> None:
-    """Lease the image anew, with so many attempts. Raises LeaseLost."""
+    """Renew the lease and set the number of attempts. Raises LeaseLost."""
     kept = Upload.objects.filter(id=upload.id, state=State.CHECKING, lease=upload.lease).update(
         attempts=attempts, lease_until=Now() + IMAGE_LEASE
     )
@@ -111,9 +113,11 @@ def keep_lease(upload: Upload, *, attempts: int) -> None:
 
 
 def reserve_growth(upload: Upload, size_bytes: int) -> None:
-    """Claim of the quotas what a safe image has more than its row, which then has as many.
+    """Reserve the bytes by which the safe image is larger than its row says, and write its size
+    into the row.
 
-    Before it is stored, or a full storage would be filled further. Raises QuotaExceeded, LeaseLost.
+    This comes before the image is stored, or a full storage would be filled further. Raises
+    QuotaExceeded or LeaseLost.
     """
     with transaction.atomic():
         row = Upload.objects.lock(upload.id)
@@ -127,7 +131,7 @@ def reserve_growth(upload: Upload, size_bytes: int) -> None:
 
 
 def release_image(upload: Upload, *, attempts: int, tell_after: timedelta = RETELL_AFTER) -> None:
-    """The image is nobody's, and a worker is told of it again, unless the database is gone too."""
+    """End the lease, so that a worker gets another message, unless the database has failed too."""
     with suppress(DatabaseError):
         Upload.objects.filter(id=upload.id, state=State.CHECKING, lease=upload.lease).update(
             attempts=attempts, lease=None, lease_until=Now() + tell_after
@@ -135,14 +139,14 @@ def release_image(upload: Upload, *, attempts: int, tell_after: timedelta = RETE
 
 
 def remove_leftovers() -> int:
-    """Remove from this machine's disk what killed attempts left of images; how many folders.
+    """Remove the folders that killed attempts left on this machine's disk; how many there were.
 
-    An attempt that is still at it is younger than its time limit.
+    The folder of an attempt that still runs is younger than the time limit.
     """
     youngest = time.time() - 2 * IMAGE_TIME_LIMIT
     removed = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{IMAGE_FOLDER}*"):
-        with suppress(FileNotFoundError):  # another worker's sweep was faster
+        with suppress(FileNotFoundError):  # another worker's sweep removed it first
             if folder.stat().st_mtime < youngest:
                 shutil.rmtree(folder)
                 removed += 1
@@ -156,9 +160,10 @@ def put_file(key: str, path: Path, content_type: str) -> None:
 
 
 def lease_image(upload_id: uuid.UUID) -> Upload | None:
-    """The image, leased to this run of the worker, or None where it is gone, done or in hand.
+    """The image, leased to this run of the worker, or None if it is gone, done or leased to another
+    run.
 
-    One that has had its attempts is rejected: it killed the worker each time.
+    An image that has used up its attempts is rejected: it killed the worker each time.
     """
     with transaction.atomic():
         upload = (
@@ -181,9 +186,9 @@ def lease_image(upload_id: uuid.UUID) -> Upload | None:
 
 
 def hand_back_image(*, upload_id: uuid.UUID) -> None:
-    """The image is nobody's, and the attempt that was cut is not counted; a sweep tells a worker.
+    """End the lease without counting the interrupted attempt; a sweep sends another message.
 
-    Only for who cut that attempt: it takes the lease from whoever holds it.
+    Only for the process that interrupted the attempt: it ends the lease whoever holds it.
     """
     Upload.objects.filter(id=upload_id, state=State.CHECKING, lease__isnull=False).update(
         lease=None, lease_until=Now(), attempts=Greatest(F("attempts") - 1, 0)
@@ -191,9 +196,10 @@ def hand_back_image(*, upload_id: uuid.UUID) -> None:
 
 
 def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
-    """Turn the image `ready`; None where it was discarded, or leased to another run, meanwhile.
+    """Turn the image `ready`; None if it was discarded, or leased to another run, meanwhile.
 
-    What this run stored is then the other run's, or has no row: its keys are queued.
+    The objects that this run stored then belong to the other run, or have no row, and their keys
+    are queued.
     """
     size_bytes = safe.image.stat().st_size
     with transaction.atomic():
@@ -215,9 +221,9 @@ def finish_image(upload: Upload, safe: images.SafeImage) -> State | None:
 
 
 def reject_image(upload: Upload, reason: str) -> State | None:
-    """Leave the row as a notice until it expires, and queue its keys; None where it is gone.
+    """Leave the row as a notice until it expires, and queue its keys; None if it is gone.
 
-    The reason is kept as the sources have it, and translated for whoever reads it.
+    The reason is stored in English, as in the source, and translated for each reader.
     """
     with transaction.atomic():
         lock_owner(upload.owner)

@@ -1,7 +1,7 @@
-"""How much there may be: of one owner, from one address, and of all together.
+"""How much may be stored: by one owner, from one address, and by all together.
 
-All shares are of MAX_TOTAL_BYTES. Whoever reserves bytes holds the usage row until the transaction
-ends, so that what is summed after it is what counts.
+All shares are parts of MAX_TOTAL_BYTES. Reserving bytes locks the usage row until the transaction
+ends, so sums that are taken after that stay true.
 """
 
 import uuid
@@ -15,24 +15,25 @@ from django.utils.translation import gettext as _
 from uploads.errors import QuotaExceeded
 from uploads.models import UNSENT, Installation, Moment, PurgeKey, State, Upload
 
-BOARD = uuid.UUID(int=0)  # whose uploads they are where all visitors share one board
+BOARD = uuid.UUID(int=0)  # the owner of all uploads on a shared board
 # Per cent of MAX_TOTAL_BYTES.
-SENDER_HELD = 25  # what one address may have stored, with what it announced
+SENDER_HELD = 25  # what one address may have stored, including what it announced
 SENDER_UNSENT = 5  # what one address may have announced without sending it
 ALL_UNSENT = 25  # what all together may have announced without sending it
 TRY_AGAIN = 60  # seconds
 
 
 def owner_for(visitor: uuid.UUID) -> uuid.UUID:
-    """Whose set a visitor's uploads belong to: their own, or the shared board's."""
+    """The owner of a visitor's uploads: the visitor, or the shared board."""
     return BOARD if settings.SHARED_BOARD else visitor
 
 
 def sender_of(address: str | None) -> str:
-    """What stays of an address on what came from it: a keyed hash, 32 characters; none of none.
+    """What an upload keeps of the address it came from: a keyed hash of 32 characters; blank
+    without an address.
 
-    Without SECRET_KEY nobody tells from it which address that was, though there are few enough
-    addresses to try them all.
+    Without SECRET_KEY nobody can find the address by trying all of them, which a plain hash would
+    allow.
     """
     if address is None:
         return ""
@@ -40,15 +41,16 @@ def sender_of(address: str | None) -> str:
 
 
 def lock_owner(owner: uuid.UUID) -> None:
-    """Wait until this transaction alone may change the owner's set; held until it ends."""
+    """Wait for the owner's lock: until the transaction ends, no other one changes the owner's
+    uploads."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [owner.int % 2**63])
 
 
 def check_visitor_quota(owner: uuid.UUID, sender: str = "", now: Moment | None = None) -> None:
-    """Raise QuotaExceeded where the owner has MAX_VISITOR_UPLOADS; needs the owner's lock.
+    """Raise QuotaExceeded if the owner has MAX_VISITOR_UPLOADS; needs the owner's lock.
 
-    On a shared board, which is everybody's, the sender has them.
+    On a shared board the limit applies to the sender.
     """
     counted = Upload.objects.filter(owner=owner).counted(now)
     sentence = _(
@@ -65,7 +67,7 @@ def check_visitor_quota(owner: uuid.UUID, sender: str = "", now: Moment | None =
 
 
 def reserve_bytes(size_bytes: int) -> None:
-    """Claim bytes of the total; the purge gives them back. Raises QuotaExceeded."""
+    """Reserve bytes of the total; the purge gives them back. Raises QuotaExceeded."""
     claimed = Installation.objects.filter(
         used_bytes__lte=settings.MAX_TOTAL_BYTES - size_bytes
     ).update(used_bytes=F("used_bytes") + size_bytes)
@@ -74,11 +76,11 @@ def reserve_bytes(size_bytes: int) -> None:
 
 
 def check_shares(*, sender: str, size_bytes: int, unsent: bool) -> None:
-    """Raise QuotaExceeded where so many bytes more would pass a share: what the sender has stored,
-    and where they are `unsent`, what the sender and all together have announced.
+    """Raise QuotaExceeded if so many more bytes would exceed a share: of the sender's stored bytes
+    or, if they are `unsent`, of the bytes that the sender, or all together, have announced.
 
-    Needs the usage row, by `reserve_bytes`. What counts is each upload's size, and of one that went
-    whatever of it waits to be purged: a ticket whose upload was deleted can still be used.
+    Needs the lock of the usage row, from `reserve_bytes`. Uploads count by their size, and
+    discarded ones by their queued keys: a ticket can still be used after its upload was deleted.
     """
     if not (sender or unsent):
         return
@@ -106,7 +108,7 @@ def check_shares(*, sender: str, size_bytes: int, unsent: bool) -> None:
 
 
 def shares_of(rows: "QuerySet[Upload] | QuerySet[PurgeKey]", unsent: Q, sender: str) -> list[int]:
-    """The bytes of the rows: the sender's, the sender's unsent ones, and all that are unsent."""
+    """The bytes of the rows: the sender's, the sender's unsent ones, and all unsent ones."""
     theirs = Q(sender=sender) & ~Q(sender="")
     sums = rows.filter(theirs | unsent).aggregate(
         held=Sum("size_bytes", filter=theirs),
@@ -117,12 +119,12 @@ def shares_of(rows: "QuerySet[Upload] | QuerySet[PurgeKey]", unsent: Q, sender: 
 
 
 def share(per_cent: int) -> int:
-    """So much of the total, in bytes."""
+    """This percentage of the total, in bytes."""
     return int(settings.MAX_TOTAL_BYTES) * per_cent // 100
 
 
 def no_room() -> QuotaExceeded:
-    """What is said where others have it."""
+    """The error for when the total is used up."""
     return QuotaExceeded(
         _("There is no room for this upload at the moment. Please try again in a few minutes."),
         retry_after=TRY_AGAIN,

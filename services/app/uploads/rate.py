@@ -1,7 +1,7 @@
-"""How often something may be done in a minute: uploads of one address, and attempts to log in.
+"""How often something may be done in a minute: uploads from one address, and login attempts.
 
-While Redis does not answer, uploads are not counted: quotas hold. Attempts to log in are counted by
-each process too, so that no process ever lets more through.
+While Redis does not answer, uploads are not counted; the quotas still hold. Login attempts are also
+counted by each process, so that no process ever lets more through.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ from uploads.errors import RateLimited
 from uploads.redis import RedisUnavailable, client, redis_answering
 
 WINDOW = 60  # seconds
-# A password tried costs 0.6 s of CPU, so that guessing takes long.
+# Checking one password takes 0.6 s of CPU.
 LOGINS_OF_AN_ADDRESS = 10
 LOGINS_OF_ALL = 60
 
@@ -48,8 +48,8 @@ def check_rate(address: str, count: int = 1) -> None:
 
 
 def check_login_rate(address: str) -> None:
-    """Count an attempt to log in; raises RateLimited beyond what an address, or all, may in this
-    minute. An address beyond its own takes nothing of what all may.
+    """Count a login attempt; raises RateLimited beyond the limit of an address, or of all, in this
+    minute. Attempts beyond an address's own limit don't count for all.
     """
     now = time.time()
     minute = int(now // WINDOW)
@@ -65,7 +65,8 @@ def check_login_rate(address: str) -> None:
 
 
 def count_in_redis(key: str, count: int) -> int:
-    """How many it is with these; forgotten after a WINDOW. Raises RedisUnavailable."""
+    """The count including these, in Redis, where it expires after a WINDOW. Raises
+    RedisUnavailable."""
     with redis_answering():
         pipeline = client().pipeline()
         pipeline.incrby(key, count)
@@ -74,7 +75,7 @@ def count_in_redis(key: str, count: int) -> int:
 
 
 def count_here(whose: str, minute: int) -> int:
-    """How many it is with this one, in this process."""
+    """The count including this one, in this process."""
     global _minute
     with _lock:
         if minute != _minute:
@@ -85,16 +86,17 @@ def count_here(whose: str, minute: int) -> int:
 
 
 _lock = Lock()
-_minute = 0  # what is counted is of this one
+_minute = 0  # the minute that the counts belong to
 _counted: Counter[str] = Counter()
 
 
 def source_of(address: str) -> str:
-    """The address, or for IPv6 the first of its /64, of which one visitor has all."""
+    """The address; for IPv6 the first one of its /64, since one visitor has all addresses of a
+    /64."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return "::"  # who can't be told apart shares one limit
+        return "::"  # visitors without a known address share one limit
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
         parsed = parsed.ipv4_mapped
     if parsed.version == 4:

@@ -1,7 +1,7 @@
-"""Redis: the client of this process, and the circuit breaker that whoever asks it goes through.
+"""Redis: this process's client, and the circuit breaker around everything that asks it.
 
-Redis carries nothing that can't be lost. So asking it may fail, and must not take long: where it
-does not answer, the caller goes on, and for a while nobody asks at all.
+Everything in Redis may be lost. So a question may fail, but must not take long: if Redis does not
+answer, the caller goes on without it, and for a while nobody asks.
 """
 
 import logging
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 
 class CircuitBreaker:
-    """Opens where a server did not answer; while it is open, nobody asks that server."""
+    """Opens when a server did not answer; while it is open, nobody asks that server."""
 
     def __init__(self, *, cooldown: float) -> None:
-        self.cooldown = cooldown  # seconds for which it stays open
+        self.cooldown = cooldown  # seconds that it stays open
         self.open_until = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether the last failure is fresh."""
+        """Whether the last failure is less than `cooldown` seconds old."""
         return time.monotonic() < self.open_until
 
     def open(self) -> None:
@@ -41,12 +41,13 @@ breaker = CircuitBreaker(cooldown=5.0)
 
 
 class RedisUnavailable(Exception):
-    """Redis did not answer, or did not a moment ago."""
+    """Redis did not answer, now or a moment ago."""
 
 
 @contextmanager
 def redis_answering() -> Iterator[None]:
-    """Run what asks Redis; raises RedisUnavailable, at once while the circuit breaker is open."""
+    """Run the block, which asks Redis; raises RedisUnavailable, and at once while the breaker is
+    open."""
     if breaker.is_open:
         raise RedisUnavailable
     try:
@@ -67,7 +68,8 @@ def client() -> redis.Redis:
         socket_connect_timeout=0.5,
         retry=Retry(NoBackoff(), 0),
         max_connections=settings.REDIS_POOL_SIZE,
-        # A request waits for another's round trip; a pool that raises would open the breaker.
+        # A request waits until another one's round trip frees a connection; a pool that raised
+        # instead would open the breaker.
         timeout=0.5,
         **tls,
     )

@@ -1,4 +1,4 @@
-"""What follows from a change of a row, whoever made it: a page, the API, the admin or a shell."""
+"""Consequences of a changed row, whoever changed it: a page, the API, the admin or a shell."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ from uploads.quotas import lock_owner
 
 @receiver(post_save, sender=Upload)
 def follow_state(instance: Upload, **_: Any) -> None:
-    """Tell the worker of an image to make safe; discard what a ready one pushes out."""
+    """Send the worker a message about an image to make safe; discard images beyond IMAGES_KEPT when
+    one turns ready."""
     if instance.kind != Kind.IMAGE:
         return
     if instance.state == State.CHECKING:
@@ -31,7 +32,7 @@ def lock_before_deletion(instance: Upload, **_: Any) -> None:
 
 @receiver(post_delete, sender=Upload)
 def follow_deletion(instance: Upload, **_: Any) -> None:
-    """Queue the keys of a row that was deleted one by one, by the admin or in a shell, and discard
-    its link where it was the last."""
+    """Queue the keys of a row that was deleted by itself, in the admin or in a shell, and discard
+    its link if it was the link's last upload."""
     discard.queue_keys(instance, counted=True)
     discard.discard_empty_links(ids=[instance.link_id])

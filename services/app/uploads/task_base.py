@@ -1,4 +1,4 @@
-"""A task that is a hint: losing one message, or all, loses nothing but time."""
+"""The base of tasks whose messages are hints: losing one, or all of them, costs only time."""
 
 from threading import Lock
 from typing import Any
@@ -12,15 +12,16 @@ _making_the_pool = Lock()
 
 
 class Hint(DjangoTask):  # type: ignore[type-arg]  # not subscriptable at run time
-    """A task whose sending may fail in silence: a sweep tells the worker again."""
+    """A task whose sending may fail silently, because a sweep sends the message again."""
 
     def apply_async(  # type: ignore[override]  # nobody asks for the result of a hint
         self, *args: Any, **kwargs: Any
     ) -> AsyncResult[Any] | None:
-        """Celery's `apply_async`; None where Redis did not answer."""
+        """Celery's `apply_async`; None if Redis did not answer."""
         try:
             with redis_answering():
-                with _making_the_pool:  # in two steps, between which nobody may take from it
+                # Celery makes the pool in two steps, and nobody may use it in between.
+                with _making_the_pool:
                     _ = self.app.amqp.producer_pool
                 return super().apply_async(*args, **kwargs)
         except RedisUnavailable:

@@ -1,4 +1,4 @@
-"""What the worker is told. Each task calls one function and returns its counts."""
+"""The worker's tasks. Each calls one function and returns its counts."""
 
 import logging
 import time
@@ -15,17 +15,18 @@ from uploads.task_base import Hint
 
 log = logging.getLogger(__name__)
 
-# Seconds. A turn is at most uploads.sweeps.turns.MOST, and one step more, whose requests to storage
-# have limits of their own. What still hangs is told so, for its row, before it is killed.
+# Seconds. A turn takes at most uploads.sweeps.turns.MOST and one more step, whose requests to
+# storage have time limits of their own. A sweep that still hangs gets an exception at the first
+# limit, so that its row says so, and is killed at the second.
 SOFT_LIMIT, LIMIT = 4 * 60, 5 * 60
-LATE_EVERY = 60  # seconds between two words about a sweep that is late
+LATE_EVERY = 60  # seconds between two log lines about a sweep that is late
 
 _said_late_at = -inf
 
 
 @shared_task(name="tick", send_events=False, time_limit=60)
 def tick() -> None:
-    """Hand over what is due. Not in Flower: it finds nothing nearly always."""
+    """Hand over the work that is due. Not shown in Flower, since it nearly always finds nothing."""
     due = housekeeping.find_due()
     tasks = {"expire": expire, "purge": purge, "reconcile": reconcile}
     if name := housekeeping.hand_over(due):
@@ -36,7 +37,7 @@ def tick() -> None:
 
 
 def say_late() -> None:
-    """Into the log, now and then: this one runs, and others do not."""
+    """Log, now and then, which sweeps are late: the tick runs even if they don't."""
     global _said_late_at
     if time.monotonic() - _said_late_at > LATE_EVERY:
         _said_late_at = time.monotonic()
@@ -46,7 +47,7 @@ def say_late() -> None:
 
 @shared_task(name="expire", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
 def expire() -> dict[str, object]:
-    """Discard what is past its time, and purge at once."""
+    """Discard expired uploads, and purge at once."""
     return housekeeping.run("expire", "purge")
 
 
@@ -58,20 +59,20 @@ def purge() -> dict[str, object]:
 
 @shared_task(name="reconcile", soft_time_limit=SOFT_LIMIT, time_limit=LIMIT)
 def reconcile() -> dict[str, object]:
-    """Hold rows and storage against each other; what has expired does not wait for it."""
+    """Compare rows with storage; expired uploads don't wait for it."""
     return housekeeping.run("expire", "purge", "reconcile")
 
 
 class ImageHint(Hint):
-    """An image that a stopping worker had in hand is free for the next one, at once."""
+    """Hands an image back at once if its worker stops, so that the next one can take it."""
 
     def on_retry(
         self, exc: Exception, task_id: str, args: tuple[str, ...], kwargs: Any, einfo: Any
     ) -> None:
-        """Called in the worker's main process, when its time to stop is over."""
+        """Called in the worker's main process when its time for stopping is over."""
         try:
             processing.hand_back_image(upload_id=uuid.UUID(args[0]))
-        except DatabaseError as error:  # then its lease runs out
+        except DatabaseError as error:  # the image then waits until its lease runs out
             log.warning("An image could not be handed back: %s", error)
         finally:
             connections.close_all()

@@ -1,4 +1,4 @@
-"""An upload whose bytes come through the app in a form, and lie there whole."""
+"""An upload that comes in a form, whose file the app has received completely."""
 
 from typing import IO
 
@@ -11,10 +11,10 @@ from uploads.storage import storage
 
 
 def receive_upload(claim: Claim, content: IO[bytes]) -> Upload:
-    """An upload whose bytes come through the app: claimed, stored, completed.
+    """The upload of a form's file: claimed, stored, completed.
 
-    Raises UploadError, after which nothing of it stays. A process that dies in the middle leaves a
-    pending row, whose deadline discards it.
+    Raises UploadError, after which nothing of the upload is left. A process that dies in the middle
+    leaves a pending row, which is discarded at its deadline.
     """
     upload = claim_upload(claim)
     try:

@@ -1,8 +1,8 @@
-"""An upload whose bytes come through the app and go on to storage as they come.
+"""An upload whose bytes pass through the app, and go on to storage as they arrive.
 
-No more than one part of it is ever in memory, and none of it on a disk of the app. Its row grows
-before each part, so the quotas hold however long it gets, and names the multipart upload before
-the first part, so that a discard leaves no part behind.
+At most one part of it is in memory, and nothing on the app's disk. Its row grows before each part,
+so the quotas hold however long the upload gets, and holds the multipart upload's id before the
+first part, so that a discard leaves no part behind.
 """
 
 import io
@@ -25,29 +25,30 @@ from uploads.models import State, Upload
 from uploads.quotas import check_shares, reserve_bytes
 from uploads.storage import ANY_PARTS, storage
 
-# The least that S3 takes, but for a last part; at most 10,000 of them make an object.
+# The smallest part that S3 accepts, except for the last one; an object has at most 10,000 parts.
 PART_BYTES = 5 * 1024 * 1024
 READ_BYTES = 64 * 1024
-# A row waits for its next part, and for storage's answers, before it is discarded unseen.
+# How long a row waits for its next part, and for storage's answers, before it is discarded.
 PART_PATIENCE = timedelta(seconds=patience.SILENCE)
 LONGEST = timedelta(seconds=patience.LONGEST)
 
 
 class Source(Protocol):
-    """What the bytes are read from."""
+    """The stream that the bytes are read from."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""
 
     def call_while_waiting(self, renew: Callable[[], None]) -> None:
-        """Call it now and then where bytes come slowly."""
+        """Have `renew` called now and then while bytes arrive slowly."""
 
 
 def receive_stream(claim: Claim, source: Source) -> Upload:
-    """An upload whose bytes are read from the source, stored and completed.
+    """The upload of the source's bytes: claimed, stored, completed.
 
-    Raises UploadError, or what the source raises; nothing of the upload stays then. A process that
-    dies in the middle leaves a pending row, whose deadline discards it with its parts.
+    Raises UploadError, or an error of the source, after which nothing of the upload is left. A
+    process that dies in the middle leaves a pending row, which is discarded with its parts at its
+    deadline.
     """
     first = read_part(source)
     upload = claim_upload(limits.with_size(claim, len(first)))
@@ -71,7 +72,7 @@ def receive_stream(claim: Claim, source: Source) -> Upload:
 
 
 def send_parts(upload: Upload, first: bytes, source: Source) -> int:
-    """Store the parts as they are read, and join them; how many bytes they are."""
+    """Store the parts as they are read, and join them; how many bytes there were."""
     key = upload.incoming_key
     remember_parts(upload.id, ANY_PARTS)  # in case this process dies before it knows the id
     multipart_id = storage().begin_parts(key, content_type="application/octet-stream")
@@ -96,7 +97,7 @@ def read_parts(source: Source) -> Iterator[bytes]:
 
 def read_part(source: Source) -> bytes:
     """The next PART_BYTES of the source, or what is left of it."""
-    release_connection()  # others may need it meanwhile
+    release_connection()  # other threads may need it while this one waits
     part = bytearray()
     while len(part) < PART_BYTES:
         data = source.read(min(READ_BYTES, PART_BYTES - len(part)))
@@ -107,14 +108,16 @@ def read_part(source: Source) -> bytes:
 
 
 def remember_parts(upload_id: uuid.UUID, multipart_id: str) -> None:
-    """Write into the row what aborts its parts; raises UploadNotFound where it was discarded."""
+    """Write the id of the multipart upload into the row, so that its parts can be aborted; raises
+    UploadNotFound if the row was discarded."""
     changes = {"multipart_id": multipart_id, "deadline": Now() + PART_PATIENCE}
     if not Upload.objects.filter(id=upload_id, state=State.PENDING).update(**changes):
         raise UploadNotFound(_("The upload took too long and was discarded."))
 
 
 def renew_upload(upload_id: uuid.UUID) -> None:
-    """Wait on for its next part, which is on its way; raises UploadNotFound where that is over."""
+    """Extend the row's deadline while its next part arrives; raises UploadNotFound if the row was
+    discarded."""
     until = Least(Now() + PART_PATIENCE, F("created_at") + LONGEST)
     pending = Upload.objects.filter(id=upload_id, state=State.PENDING, deadline__gt=Now())
     renewed = pending.update(deadline=until)
@@ -130,9 +133,9 @@ def release_connection() -> None:
 
 
 def grow_upload(upload: Upload, size_bytes: int) -> None:
-    """Count more bytes against the quota, and wait for the next part.
+    """Count more bytes against the quotas, and extend the row's deadline for the next part.
 
-    Raises QuotaExceeded, or UploadNotFound where the row was discarded meanwhile.
+    Raises QuotaExceeded, or UploadNotFound if the row was discarded meanwhile.
     """
     with transaction.atomic():
         reserve_bytes(size_bytes)

@@ -1,4 +1,5 @@
-"""An upload whose bytes go past the app: what lets its owner send them to storage."""
+"""Tickets: an upload whose owner sends the bytes straight to storage, without the app in
+between."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from uploads.storage import Ticket, storage
 
 @dataclass(frozen=True)
 class Claimed:
-    """An announced upload, and what lets its owner send the bytes to storage."""
+    """An announced upload, with the ticket for sending its bytes to storage."""
 
     upload: Upload
     ticket: Ticket
@@ -21,9 +22,9 @@ class Claimed:
 
 
 def claim_with_ticket(claim: Claim, *, content_type: str) -> Claimed:
-    """A pending row whose bytes go past the app. Raises QuotaExceeded.
+    """A pending row, and the ticket for its bytes. Raises QuotaExceeded.
 
-    The claimed content type only labels an incoming object, which nobody is served.
+    The claimed content type only labels the incoming object, which no link leads to.
     """
     upload = claim_upload(claim, by_ticket=True)
     if claim.kind == Kind.FILE or content_type not in IMAGE_TYPES:
@@ -38,7 +39,7 @@ def claim_with_ticket(claim: Claim, *, content_type: str) -> Claimed:
 
 
 def awaits_bytes(key: str) -> bool:
-    """Whether an upload is pending whose bytes arrive under the key."""
+    """Whether a pending upload expects its bytes under this key."""
     upload_id = id_in(key)
     if upload_id is None:
         return False

@@ -1,4 +1,4 @@
-"""Whose bucket it is: the marker in it must be this database's, or nothing in it is removed.
+"""Whose bucket it is: unless its marker is this database's, nothing in it is removed.
 
 The bucket's marker and the database's are paired once, by release or the first reconcile. A fresh
 database over a bucket that holds somebody's uploads must not take them for its own leftovers, and a
@@ -21,7 +21,7 @@ NO_MARKER_IN_USE = (
 
 
 def check_ours() -> None:
-    """Return where the bucket answers and its marker is ours. One request.
+    """Return if the bucket answers and its marker is ours. One request.
 
     Raises BucketMismatch with a sentence for the sweep's row, or StorageUnavailable.
     """
@@ -42,10 +42,10 @@ def check_ours() -> None:
 
 
 def check_not_foreign() -> None:
-    """Return where the bucket answers and its marker is ours or missing.
+    """Return if the bucket answers and its marker is ours or missing.
 
-    Enough to believe that an object has vanished: who empties a bucket takes the marker as well.
-    Raises BucketMismatch or StorageUnavailable.
+    That is enough to believe that an object has vanished: if somebody emptied the bucket, the
+    marker is gone as well. Raises BucketMismatch or StorageUnavailable.
     """
     storage().check_bucket()
     if read_marker() is not None:
@@ -53,13 +53,14 @@ def check_not_foreign() -> None:
 
 
 def read_marker() -> str | None:
-    """What the marker says, an id or not; None where the bucket is there and holds no marker."""
+    """The marker's content, whether it is an id or not; None if the bucket exists but has no
+    marker."""
     body = storage().read(MARKER, 100)
     return None if body is None else body.decode(errors="replace").strip()
 
 
 def as_id(marker: str | None) -> uuid.UUID | None:
-    """The installation that the marker names; None where it names none."""
+    """The id of the installation in the marker; None if it is not an id."""
     try:
         return uuid.UUID(marker)
     except (ValueError, TypeError):
@@ -69,12 +70,11 @@ def as_id(marker: str | None) -> uuid.UUID | None:
 def pair(*, take: bool = False) -> uuid.UUID:
     """Pair the database with its bucket, and return the marker; idempotent.
 
-    A database without a marker adopts that of a bucket without uploads, and draws its own
-    otherwise. A bucket without a marker gets one only while it holds no uploads. `take` makes the
-    bucket this installation's whatever it holds, and is its operator's consent to what reconcile
-    refuses otherwise: what has no row here, and what has no object there, is then removed, however
-    much that is.
-    Raises BucketMismatch or StorageUnavailable.
+    A database without a marker adopts the marker of a bucket without uploads, and otherwise makes
+    its own. A bucket without a marker gets one only while it holds no uploads. `take` makes the
+    bucket this installation's, whatever it holds. It is also the operator's consent to a removal
+    that reconcile would otherwise refuse: objects without a row, and rows without an object, are
+    then removed, however many there are. Raises BucketMismatch or StorageUnavailable.
     """
     row = Installation.objects.get()
     if row.marker is None:
@@ -83,7 +83,8 @@ def pair(*, take: bool = False) -> uuid.UUID:
     empty = not has_uploads()
     if row.marker is None:
         marker = (as_id(found) if empty else None) or uuid.uuid4()
-        # Another first start may have been faster; both then write its marker.
+        # Another process may have made its first start at the same time; both then write the same
+        # marker.
         Installation.objects.filter(marker=None).update(marker=marker)
         row.marker = Installation.objects.get().marker or marker
     if take or (found is None and empty):
@@ -97,5 +98,5 @@ def pair(*, take: bool = False) -> uuid.UUID:
 
 
 def has_uploads() -> bool:
-    """Whether the bucket holds any object under a prefix of ours."""
+    """Whether the bucket holds any object under one of our prefixes."""
     return any(next(storage().pages(prefix), []) for prefix in PREFIXES)

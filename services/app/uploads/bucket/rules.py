@@ -1,6 +1,7 @@
-"""What a bucket on S3 must be and do beside storing: set by its owner, verified by each release.
+"""The rules of a bucket on S3 (CORS, lifecycle, versions): set by its owner, verified by each
+release.
 
-The lifecycle rules are the backstop for what the sweeps forgot, never the mechanism.
+The lifecycle rules are the backstop for objects that the sweeps forgot, never the mechanism.
 """
 
 import math
@@ -28,7 +29,7 @@ from uploads.storage.s3_admin import (
 )
 
 DAY = 24 * 60 * 60  # seconds
-OURS = "s3tasks-"  # how the ids of our rules begin; others in the bucket stay
+OURS = "s3tasks-"  # the prefix of our rules' ids; other rules of the bucket are kept
 ABORT = f"{OURS}abort-multipart"
 NO_LIFECYCLE = (
     "Lifecycle: this server knows no rules, so that nothing but the app's own sweeps ever deletes."
@@ -41,19 +42,20 @@ VERSIONS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as it must be, in a sentence that says what to do."""
+    """One fault, in a sentence that says what to do about it."""
 
     sentence: str
-    fatal: bool = False  # uploads are impossible, or can't be deleted
+    fatal: bool = False  # uploads would be impossible, or could not be deleted
 
 
 def days() -> int:
-    """After how many days whatever was forgotten goes: one more than anything may live."""
+    """After how many days the backstop deletes an object: a day more than any upload may live."""
     return math.ceil(settings.UPLOAD_TTL_MAX / DAY) + 1
 
 
 def origins() -> list[str]:
-    """The pages that may send uploads to the bucket, as far as the settings know them."""
+    """The origins of the pages that may send uploads to the bucket, as far as the settings name
+    them."""
     hosts = settings.ALLOWED_HOSTS if settings.SECURE_SSL_REDIRECT else []
     port = f":{settings.HTTPS_PORT}" if settings.HTTPS_PORT != 443 else ""
     return [f"https://{host}{port}" for host in hosts if host != "*" and not host.startswith(".")]
@@ -63,9 +65,10 @@ def origins() -> list[str]:
 
 
 def set_rules(s3: S3, allowed: list[str]) -> Iterator[str]:
-    """Set CORS for these origins and the lifecycle rules; what was done, or can't be done here.
+    """Set CORS for these origins and the lifecycle rules; sentences for what was done, and for what
+    this server can't do.
 
-    Raises StorageUnavailable, or ValueError where the bucket keeps versions.
+    Raises StorageUnavailable, or ValueError if the bucket keeps versions.
     """
     with suppress(Unknown):
         if keeps_versions(s3):
@@ -75,7 +78,7 @@ def set_rules(s3: S3, allowed: list[str]) -> Iterator[str]:
 
 
 def set_cors(s3: S3, allowed: list[str]) -> Iterator[str]:
-    """Let the pages of these origins send uploads, and read what was answered."""
+    """Let pages of these origins send uploads, and read the answers."""
     rule = {
         "ID": f"{OURS}uploads",
         "AllowedOrigins": allowed,
@@ -94,7 +97,8 @@ def set_cors(s3: S3, allowed: list[str]) -> Iterator[str]:
 
 
 def set_lifecycle(s3: S3) -> Iterator[str]:
-    """Let the bucket itself delete what is older than anything may live, and parts left behind."""
+    """Let the bucket delete objects that are older than any upload may live, and abandoned
+    parts."""
     expirations = [
         {
             "ID": f"{OURS}{prefix}",
@@ -124,8 +128,8 @@ def set_lifecycle(s3: S3) -> Iterator[str]:
 
 
 def verify(s3: S3) -> Iterator[Finding]:
-    """What is not as it must be. About forty requests; raises StorageUnavailable where the bucket
-    does not answer at all."""
+    """All faults of the bucket. About forty requests; raises StorageUnavailable if the bucket does
+    not answer at all."""
     s3.check_bucket()
     for sentence in try_out(s3):
         yield Finding(sentence, fatal=True)
@@ -145,13 +149,13 @@ def verify(s3: S3) -> Iterator[Finding]:
 
 
 def find_versions(s3: S3) -> Iterator[Finding]:
-    """Deleted means gone."""
+    """Versioning must be off, or deleted bytes would stay readable."""
     if keeps_versions(s3):
         yield Finding("The bucket keeps versions: what is deleted stays readable.", fatal=True)
 
 
 def find_region(s3: S3) -> Iterator[Finding]:
-    """The region is a part of every signature."""
+    """The region must be right, because every signature contains it."""
     if on_aws() and (region := region_of(s3)) != settings.AWS_S3_REGION_NAME:
         yield Finding(
             f"The bucket is in {region}: AWS_S3_REGION_NAME={settings.AWS_S3_REGION_NAME} signs"
@@ -161,7 +165,8 @@ def find_region(s3: S3) -> Iterator[Finding]:
 
 
 def find_lifecycle(s3: S3) -> Iterator[Finding]:
-    """The backstop. Servers other than AWS drop abandoned parts themselves, MinIO after a day."""
+    """The backstop must be set. Servers other than AWS drop abandoned parts by themselves, MinIO
+    after a day."""
     rules = [r for r in lifecycle_rules(s3) if r.get("Status") == "Enabled"]
     expiring = {prefix_of(r) for r in rules if "Expiration" in r}
     for prefix in PREFIXES:
@@ -172,8 +177,8 @@ def find_lifecycle(s3: S3) -> Iterator[Finding]:
 
 
 def find_cors(s3: S3) -> Iterator[Finding]:
-    """What lets the scripts of our pages send uploads: a rule of the bucket's, or whatever else
-    makes the server welcome a page, as MinIO and proxies are told for all buckets at once."""
+    """Our pages' scripts must be allowed to send uploads: by a rule of the bucket or, with MinIO
+    and proxies, by a setting for all buckets."""
     try:
         rules = [rule for rule in cors_rules(s3) if "POST" in rule["AllowedMethods"]]
     except Unknown:
@@ -189,7 +194,7 @@ def find_cors(s3: S3) -> Iterator[Finding]:
 
 
 def matches(pattern: str, origin: str) -> bool:
-    """Whether a rule's origin, in which a `*` stands for anything, is this one."""
+    """Whether this origin matches a rule's, in which `*` stands for anything."""
     return bool(re.fullmatch(re.escape(pattern).replace(r"\*", ".*"), origin))
 
 
@@ -199,5 +204,5 @@ def on_aws() -> bool:
 
 
 def prefix_of(rule: dict[str, Any]) -> str:
-    """Which keys a lifecycle rule is about."""
+    """The prefix of the keys that a lifecycle rule applies to."""
     return str(rule.get("Filter", {}).get("Prefix", rule.get("Prefix", "")))

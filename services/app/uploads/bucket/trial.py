@@ -1,6 +1,8 @@
-"""Whether a bucket does what the app asks, and refuses what nobody may do: tried out, by a release.
+"""A trial of the bucket by each release: it must do everything that the app asks of it, and refuse
+everything that nobody may do.
 
-S3 servers differ most in forms: some take none, and some take any, whatever its policy says.
+S3 servers differ most in forms: some accept none, and some accept any, whatever the form's policy
+says.
 """
 
 import io
@@ -13,17 +15,18 @@ from uploads.keys import INCOMING, key_under
 from uploads.storage import S3, Ticket
 from uploads.storage.s3_admin import delete_alone, read_unsigned, send_form
 
-SECONDS = 300  # that a form is good for
+SECONDS = 300  # that a form is valid
 DAY = 24 * 60 * 60  # seconds; more than a server's clock may differ
 CONTENT = b"?"
 GRANTED = range(200, 300)
 
 
 def try_out(s3: S3) -> list[str]:
-    """What the app can't do in the bucket, and what others can: each rules the bucket out.
+    """Sentences for what the app can't do in the bucket and what others can do; any of them rules
+    the bucket out.
 
-    About thirty requests. Whatever fails, nothing of it is left but what can't be deleted, which
-    is named. Raises nothing of storage's.
+    About thirty requests. Whatever fails, the trial removes its objects, and names those that can't
+    be deleted. It raises no error of storage.
     """
     trial = Trial(s3)
     steps: list[tuple[str, Callable[[], Iterable[str]]]] = [
@@ -48,30 +51,31 @@ def try_out(s3: S3) -> list[str]:
 
 
 class Trial:
-    """Objects of no upload, each under a key of its own."""
+    """The trial's objects, which belong to no upload, each under a key of its own."""
 
     def __init__(self, s3: S3) -> None:
         self.s3 = s3
-        self.keys: list[str] = []  # under which there may be something
-        self.unfinished: set[str] = set()  # those that were begun in parts
+        self.keys: list[str] = []  # under which an object may be left
+        self.unfinished: set[str] = set()  # keys of multipart uploads that were begun
 
     def new_key(self, prefix: str = INCOMING) -> str:
-        """A key that nothing is stored under yet."""
+        """A new key, without an object."""
         self.keys.append(key_under(prefix, uuid.uuid4()))
         return self.keys[-1]
 
     def put(self) -> str:
-        """The key of an object that was stored."""
+        """The key of a newly stored object."""
         key = self.new_key()
         self.s3.put(key, io.BytesIO(CONTENT), content_type="text/plain")
         return key
 
     def holds(self, key: str) -> bool:
-        """Whether the object is there, and is what was stored."""
+        """Whether the object is there with the bytes that were stored."""
         return self.s3.head(key) is not None and self.s3.read(key, 1) == CONTENT
 
     def store(self) -> Iterator[str]:
-        """As a worker does with an image; and whether a stranger may read it."""
+        """Store an object as the worker stores an image, and check that a stranger can't read
+        it."""
         key = self.put()
         if not self.holds(key):
             yield "The bucket does not give back what was stored in it."
@@ -82,7 +86,7 @@ class Trial:
             )
 
     def copy(self) -> Iterator[str]:
-        """As `complete` does with a file."""
+        """Copy an object as `complete` copies a file."""
         key = self.put()
         source = self.s3.head(key)
         if source is None or not self.copies(key, source.etag):
@@ -94,20 +98,20 @@ class Trial:
             )
 
     def copies(self, source: str, etag: str) -> bool:
-        """Whether S3 copies the object, where it is the one with this ETag."""
+        """Whether S3 copies the object on condition of this ETag."""
         target = self.new_key("files")
         self.s3.copy(source, target, etag=etag, content_type="application/octet-stream")
         return self.holds(target)
 
     def put_part(self) -> tuple[str, str, str]:
-        """A key, the id of its multipart upload, and what names its first part."""
+        """A key, the id of its multipart upload, and the ETag of its first part."""
         key = self.new_key("files")
         self.unfinished.add(key)
         multipart_id = self.s3.begin_parts(key, content_type="application/octet-stream")
         return key, multipart_id, self.s3.put_part(key, multipart_id, 1, CONTENT)
 
     def join_parts(self) -> Iterator[str]:
-        """As a PUT of a large file does."""
+        """Join parts as a PUT of a large file does."""
         key, multipart_id, part = self.put_part()
         self.s3.join_parts(key, multipart_id, [part])
         self.unfinished.remove(key)
@@ -115,7 +119,7 @@ class Trial:
             yield "The bucket says that it joined an object's parts, and the object is not there."
 
     def abort_parts(self) -> Iterator[str]:
-        """As the discard of one that was cut does."""
+        """Abort parts as the discard of an interrupted PUT does."""
         key, multipart_id, _ = self.put_part()
         self.s3.abort_parts(key, multipart_id)
         self.unfinished.remove(key)
@@ -132,7 +136,8 @@ class Trial:
         yield from ()
 
     def forms(self) -> Iterator[str]:
-        """As browsers do: a right form, and for each rule of a policy one that breaks it."""
+        """Send forms as browsers do: a correct one, and for each rule of the policy one that breaks
+        it."""
         right = self.ticket()
         answer = self.send(right, CONTENT)
         if answer:
@@ -152,7 +157,8 @@ class Trial:
         )
 
     def wrong_forms(self) -> Iterator[tuple[str, str, Ticket, bytes]]:
-        """What is wrong with each, what would come of it, the form, and what is sent with it."""
+        """For each wrong form: what is wrong with it, what it would allow, the form, and the bytes
+        sent with it."""
         yield (
             "with a byte more than its policy allows",
             "a visitor could store without any limit",
@@ -179,14 +185,14 @@ class Trial:
         )
 
     def send(self, ticket: Ticket, content: bytes) -> str:
-        """Blank where the form's object is there then; else what the server answered."""
+        """Blank if the form's object was stored; else the server's answer."""
         status, code = send_form(self.s3, ticket, content)
         if self.s3.head(ticket.fields["key"]) is not None:
             return ""
         return f"it answers {status} {code}".strip()
 
     def remove(self) -> Iterator[str]:
-        """Delete whatever is there, also of a step that failed half-way."""
+        """Delete everything that was stored, also by a step that failed half-way."""
         try:
             problems = self.s3.delete(self.keys)
         except StorageUnavailable as error:
@@ -201,5 +207,5 @@ class Trial:
 
 
 def changed(ticket: Ticket, **fields: str) -> Ticket:
-    """The same form with these fields in place of what was signed."""
+    """The same form, with these fields in place of the signed ones."""
     return replace(ticket, fields={**ticket.fields, **fields})

@@ -1,5 +1,5 @@
-"""The clocks that rows and objects are compared by, and whether this machine's goes as storage's
-does: each signature holds a time that storage compares with its own."""
+"""The clocks of the database and of storage, and whether this machine's agrees with storage's: each
+signature holds a time that storage compares with its own."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ REFUSED = 15 * 60  # seconds
 
 
 def difference() -> str:
-    """A sentence where the clocks differ, else a blank. One request; raises StorageUnavailable."""
+    """A sentence if the clocks differ, else blank. One request; raises StorageUnavailable."""
     ahead = storage().seconds_ahead()
     if abs(ahead) <= TOLERATED:
         return ""
@@ -28,7 +28,7 @@ def difference() -> str:
 
 
 def database_clock() -> datetime:
-    """Postgres's time: the clock."""
+    """Postgres's time, which decides when an upload expires."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT statement_timestamp()")
         moment: datetime = cursor.fetchone()[0]
@@ -36,5 +36,5 @@ def database_clock() -> datetime:
 
 
 def storage_clock() -> datetime:
-    """Storage's time, by which it says when an object was written."""
+    """Storage's time, by which it dates objects."""
     return datetime.now(UTC) - timedelta(seconds=storage().seconds_ahead())

@@ -17,21 +17,22 @@ from uploads.sweeps.run import Run
 
 # Longer than one DeleteObjects may take with its timeouts and its retry.
 PURGE_LEASE = timedelta(seconds=30)
-PURGE_AGAIN = timedelta(seconds=60)  # when what a ticket may have written again is deleted
+# After which a key that a ticket can still write is deleted again.
+PURGE_AGAIN = timedelta(seconds=60)
 PURGE_BACKOFF_MAX = 5  # doublings, for a key that storage will not delete
 
 
 def purge(run: Run) -> int:
-    """Delete the queued keys that are due from storage, and forget them; how many went.
+    """Delete the queued keys that are due from storage, and forget them; how many there were.
 
-    Stops where the bucket is not ours or does not answer.
+    Stops if the bucket is not ours or does not answer.
     """
     total = 0
     while not run.turn.over() and PurgeKey.objects.due(run.now).exists():
         marker.check_ours()
         moment = run.now or database_clock()
         leased = lease_keys(moment)
-        if not leased:  # they are in another transaction's hands
+        if not leased:  # another transaction has locked them
             break
         whole = [key for key in leased if not leased[key]]
         in_parts = {key: leased[key] for key in leased if leased[key]}
@@ -45,7 +46,7 @@ def purge(run: Run) -> int:
 
 
 def purge_keys(keys: list[str], leased_at: datetime, report: Report) -> int:
-    """Delete them from storage, in two requests at the same time; how many went."""
+    """Delete the keys from storage, in two requests at the same time; how many are gone."""
     halves = [half for half in (keys[::2], keys[1::2]) if half]
     with ThreadPoolExecutor(2) as pool:
         errors = {
@@ -56,10 +57,10 @@ def purge_keys(keys: list[str], leased_at: datetime, report: Report) -> int:
 
 
 def purge_parts(parts: dict[str, str], leased_at: datetime, run: Run) -> int:
-    """Abort what arrives in parts under the keys, by their ids, and purge them; how many went.
+    """Abort the multipart uploads under the keys, by their ids, and delete the keys; how many are
+    gone.
 
-    One by one: one that fails, or takes all the time there is, is put off for longer and stops no
-    other.
+    One key at a time: a key that fails, or takes too long, is postponed and stops no other.
     """
     total = 0
     errors = {}
@@ -76,11 +77,11 @@ def purge_parts(parts: dict[str, str], leased_at: datetime, run: Run) -> int:
 
 
 def lease_keys(now: datetime) -> dict[str, str]:
-    """Up to DELETE_MAX due keys, each with the id of its parts or a blank; put off in case this
-    process dies before it can forget them.
+    """Up to DELETE_MAX due keys, each with the id of its parts or blank; they are postponed, in
+    case this process dies before it can forget them.
 
-    Each attempt puts a key off for twice as long as the one before. Those that were tried before
-    are leased by themselves, and fewer at a time: one of them may be why storage refused all.
+    Each attempt postpones a key for twice as long as the one before. Keys that were tried before
+    are leased separately, and fewer at a time, because one of them may be why storage refused all.
     """
     with transaction.atomic():
         due = PurgeKey.objects.due(now).order_by("not_before")
@@ -100,11 +101,13 @@ def lease_keys(now: datetime) -> dict[str, str]:
 
 
 def forget_keys(keys: list[str], leased_at: datetime) -> int:
-    """The keys are gone from storage: drop them and give their bytes back; how many there were.
+    """Forget the keys, which are gone from storage, and give their bytes back to the quota; how
+    many there were.
 
-    One that a ticket could still write when it was leased is deleted again, a while later, and its
-    bytes stay counted. One that was queued again meanwhile stays due: what was stored since may
-    have come after its deletion. The usage row is locked first, as whoever reserves bytes does.
+    A key that a ticket could still write when it was leased stays queued, is deleted again later,
+    and its bytes stay counted. A key that was queued again meanwhile stays due, because bytes may
+    have been stored under it after its deletion. The usage row is locked first, in the same order
+    as in `reserve_bytes`.
     """
     with transaction.atomic():
         installation = Installation.objects.select_for_update().get()

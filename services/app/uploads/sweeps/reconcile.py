@@ -1,4 +1,4 @@
-"""Hold rows and storage against each other, both ways."""
+"""Compare rows with storage, in both directions."""
 
 from datetime import datetime, timedelta
 
@@ -13,17 +13,17 @@ from uploads.sweeps.clocks import database_clock, storage_clock
 from uploads.sweeps.run import Run
 from uploads.sweeps.walk import Reconciled, Walk
 
-# What is younger may be in motion.
+# Younger rows and objects may still be on their way.
 GRACE = timedelta(seconds=60)
 
 
 def reconcile(run: Run) -> Reconciled:
-    """Hold rows and storage against each other, both ways.
+    """Compare rows with storage, in both directions.
 
-    1. List the prefixes, each beside its rows. A long listing takes a rest where others wait, and
-       goes on from there in its next turn.
-    2. Queue the objects that no row owns, and discard the rows whose objects have vanished.
-    3. Abort what arrived in parts and is forgotten, and count the bytes anew.
+    1. List each prefix beside its rows. A long listing pauses if others wait, and goes on from
+       there in its next turn.
+    2. Queue the keys of objects that no row owns, and discard rows whose objects have vanished.
+    3. Abort forgotten multipart uploads, and recount the stored bytes.
 
     Each of these that fails is said in its row and stops no other. Nothing is removed from a bucket
     that is not ours or does not answer; of rows, or of objects, not where it would be too much,
@@ -33,7 +33,7 @@ def reconcile(run: Run) -> Reconciled:
     report = run.report
     marker.pair()
     walked = Walk.resume()
-    # By the clock that wrote the rows, and by the one that wrote the objects.
+    # Rows are dated by the database's clock, objects by storage's.
     rows_before = (run.now or database_clock()) - GRACE
     objects_before = (run.now or storage_clock()) - GRACE
     while walked.prefixes and not run.turn.over():
@@ -60,9 +60,10 @@ def reconcile(run: Run) -> Reconciled:
 
 
 def abort_forgotten_parts(settled_before: datetime, run: Run) -> int:
-    """Drop what was begun in parts and no row names; how many there were.
+    """Abort multipart uploads that no row names; how many there were.
 
-    A process that dies between beginning and writing the id into its row leaves such a one behind.
+    A process that dies after it began one, and before it wrote the id into its row, leaves one
+    behind.
     """
     total = 0
     errors = {}
@@ -89,10 +90,10 @@ def abort_forgotten_parts(settled_before: datetime, run: Run) -> int:
 
 
 def recount_bytes() -> None:
-    """Set the usage row to what rows and queued keys hold.
+    """Set the usage row to the sum of the rows' and the queued keys' bytes.
 
-    In one statement, which sees the sums and the usage row as they were at one moment, and adds the
-    difference to the row as it is by then: nobody waits while it sums.
+    One statement sees the sums and the usage row at the same moment, and adds the difference to the
+    row as it is when the sums are done, so nobody waits for the summing.
     """
     with connection.cursor() as cursor:
         cursor.execute(

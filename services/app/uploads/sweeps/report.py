@@ -1,6 +1,6 @@
-"""What the sweeps say of themselves: one row each, with when it last did well and what stopped it.
+"""The sweeps' reports: one row each, with its last success and the error that stopped it.
 
-A sweep that nobody runs says nothing. So whoever looks here is told whose last success is too old.
+A sweep that nobody runs reports nothing, so `late` finds those whose last success is too old.
 """
 
 import logging
@@ -20,14 +20,14 @@ from uploads.models import PurgeKey, Sweep
 log = logging.getLogger(__name__)
 
 NAMES = ("expire", "purge", "reconcile")
-LATE_AFTER = timedelta(minutes=5)  # without a success, though each is asked for every few seconds
-NOTED_EVERY = timedelta(seconds=30)  # how often a sweep that has nothing to do says that it is well
+LATE_AFTER = timedelta(minutes=5)  # without a success, although each is due every few seconds
+NOTED_EVERY = timedelta(seconds=30)  # how often a sweep with nothing to do is noted as well
 RETRY_AFTER = timedelta(seconds=30)  # when a purge that was stopped is tried again
-SAID_MAX = 2000  # characters of what stopped a sweep
+SAID_MAX = 2000  # characters of an error in a sweep's row
 
 
 class Report:
-    """What one run of a sweep has to say."""
+    """The report of one run of a sweep."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -36,7 +36,7 @@ class Report:
 
     @contextmanager
     def part(self, what: str) -> Iterator[None]:
-        """A part of the run, without which the others still make sense: what stops it is noted."""
+        """A part of the run that may fail without stopping the others: its error is noted."""
         try:
             yield
         except Exception as error:  # noqa: BLE001  raised once the row is written
@@ -44,11 +44,11 @@ class Report:
             self.error = self.error or error
 
     def note(self, sentence: str) -> None:
-        """Something stays as it is, and the next run tries it again."""
+        """Note an error; the next run tries again."""
         self.said.append(sentence)
 
     def stays(self, errors: dict[str, str]) -> None:
-        """Keys that storage did not delete, each with why."""
+        """Note the keys that storage did not delete, each with its reason."""
         for key, cause in list(errors.items())[:1]:
             more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
             self.note(f"{key} stays: {cause}{more}")
@@ -56,7 +56,8 @@ class Report:
 
 @contextmanager
 def reporting(name: str) -> Iterator[Report]:
-    """Write into the sweep's row how it went; what stopped it, or a part of it, is raised then."""
+    """Write into the sweep's row how the run went; an error that stopped it, or a part of it, is
+    raised after that."""
     report = Report()
     with report.part(""):
         yield report
@@ -72,7 +73,7 @@ def reporting(name: str) -> Iterator[Report]:
 
 def write(name: str, report: Report) -> None:
     """The sweep's row."""
-    if not connection.in_atomic_block:  # the connection may be what failed
+    if not connection.in_atomic_block:  # the connection itself may have failed
         connection.close_if_unusable_or_obsolete()
     said = printable("; ".join(dict.fromkeys(report.said)))
     row: dict[str, object] = {"backlog": PurgeKey.objects.due().count()}
@@ -85,7 +86,7 @@ def write(name: str, report: Report) -> None:
 
 
 def cause_of(error: Exception) -> str:
-    """What an operator wants to read: `AccessDenied on DeleteObjects`."""
+    """The cause in an operator's words: `AccessDenied on DeleteObjects`."""
     if isinstance(error, StorageUnavailable):
         return error.cause
     if type(error).__module__ == "uploads.errors":
@@ -94,20 +95,21 @@ def cause_of(error: Exception) -> str:
 
 
 def printable(text: str) -> str:
-    """The text in one line, with nothing in it that a database, a log or a terminal minds."""
+    """The text in one line, without characters that a database, a log or a terminal can't take."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return shown[:SAID_MAX]
 
 
 def begin() -> None:
-    """A first release: from now on the sweeps are expected to do well."""
+    """Called by the first release: from now on the sweeps are expected to succeed."""
     Sweep.objects.bulk_create(
         [Sweep(name=name, last_ok=Now()) for name in NAMES], ignore_conflicts=True
     )
 
 
 def note_well(names: list[str]) -> None:
-    """These have nothing to do, and that is well; not where the last that they did was to stop."""
+    """Note that these sweeps have nothing to do, which counts as a success unless their last run
+    failed."""
     noted = Q(last_ok__gt=Now() - NOTED_EVERY, last_ok__lte=Now())
     stopped = Q(last_error_at__gt=F("last_ok"))
     idle = Sweep.objects.filter(name__in=names, last_ok__isnull=False)
@@ -144,13 +146,13 @@ def late() -> dict[str, Late]:
 
 
 def patience(name: str) -> timedelta:
-    """How old its last success may be."""
+    """How old the sweep's last success may be."""
     rounds = 3 * settings.RECONCILE_EVERY if name == "reconcile" else settings.EXPIRE_EVERY
     return LATE_AFTER + timedelta(seconds=rounds)
 
 
 def failed_lately(name: str) -> bool:
-    """Whether the sweep stopped less than RETRY_AFTER ago, and has not done well since."""
+    """Whether the sweep failed less than RETRY_AFTER ago, and has not succeeded since."""
     return (
         Sweep.objects.filter(
             name=name, last_error_at__gt=Now() - RETRY_AFTER, last_error_at__lte=Now()

@@ -1,7 +1,7 @@
-"""Whose turn it is: one sweep at a time in all workers, and none for longer than others can wait.
+"""Turns: one sweep at a time in all workers, and none for longer than others can wait.
 
-A worker has few slots, at the least one. A sweep may hold one of them, never two, and gives it up
-as soon as somebody waits for it; the next tick hands it over again.
+A worker has few slots, perhaps only one. The sweeps together hold at most one of them, and give it
+up as soon as an image waits for it; the next tick hands the sweep over again.
 """
 
 import time
@@ -15,24 +15,24 @@ from django.db.models.functions import Now
 from uploads.models import State, Sweep, Upload
 from uploads.processing import RETELL_AFTER
 
-LEAST = 2.0  # seconds that a sweep may go on whoever waits, or it would never come to an end
-MOST = 60.0  # seconds, after which it reports, and lets another sweep go first
-LOCK = (1, 1)  # the advisory lock that the sweeps take; it ends with its database session
-# How long an image may wait for a slot before a sweep gives up its own: one that is free takes it
-# much sooner.
+LEAST = 2.0  # seconds that a sweep may always go on, or it would never finish
+MOST = 60.0  # seconds after which it reports, and lets another sweep go first
+LOCK = (1, 1)  # the sweeps' advisory lock, which ends with its database session
+# How long an image may wait for a slot before a sweep gives up its own. A free slot would have
+# taken the image much sooner.
 IMAGE_WAITS = timedelta(seconds=0.5)
-TOLD = timedelta(seconds=30)  # in which a worker that was told of a sweep begins it
+TOLD = timedelta(seconds=30)  # within which a worker begins a sweep after its message
 
 
 class Turn:
-    """A sweep's time; `over` is asked between two steps, each of a second or so."""
+    """A sweep's turn; it asks `over` between two steps of about a second each."""
 
     def __init__(self, somebody_waits: Callable[[], bool]) -> None:
         self.began = time.monotonic()
         self.somebody_waits = somebody_waits
 
     def over(self) -> bool:
-        """Whether it should leave the rest to its next turn."""
+        """Whether the sweep should leave the rest to its next turn."""
         spent = time.monotonic() - self.began
         return spent >= MOST or (spent >= LEAST and self.somebody_waits())
 
@@ -54,7 +54,8 @@ def turn(name: str, somebody_waits: Callable[[], bool]) -> Iterator[Turn | None]
 
 
 def give_up() -> None:
-    """Let the next have its turn. A session that was lost meanwhile has given it up already."""
+    """Release the lock for the next sweep. If the session was lost meanwhile, the lock is free
+    already."""
     if connection.is_usable():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s, %s)", LOCK)
@@ -75,7 +76,7 @@ def taken() -> bool:
 
 
 def image_waits() -> bool:
-    """Whether no worker has a slot for an image that it was told of."""
+    """Whether an image waits for a slot although its message was sent some time ago."""
     told = Now() + RETELL_AFTER - IMAGE_WAITS
     waiting = Upload.objects.live().filter(state=State.CHECKING, lease=None, lease_until__lte=told)
     return waiting.exists()

@@ -1,6 +1,7 @@
-"""A reconcile's way through the bucket: each prefix beside its rows, and what it would remove.
+"""A reconcile's walk through the bucket: each prefix beside its rows, and the candidates for
+removal.
 
-Neither side is held in memory, and a long walk takes a rest where others wait.
+Neither side is held in memory, and a long walk pauses if others wait.
 """
 
 import json
@@ -22,21 +23,21 @@ from uploads.sweeps.turns import Turn
 
 log = logging.getLogger(__name__)
 
-CHUNK = 1000  # ids that are read at a time
-# One pass removes at most a fifth, unless that is fewer than this many: a loss that large is
-# rather a wrong bucket or a broken listing than the truth.
+CHUNK = 1000  # ids read at a time
+# One pass removes at most a fifth, unless that is less than this number: so large a loss is more
+# likely a wrong bucket or a broken listing than the truth.
 ALARM_ABOVE = 100
 ALARM_SHARE = 5
 # And never more than this many at once, so that memory does not grow with the bucket.
 REMOVE_MAX = 10_000
-HEADS = 40  # rows that are looked for between two looks at who waits
+HEADS = 40  # rows that are checked between two questions whether others wait
 FIRST_ID = uuid.UUID(int=0)
 KEY_MAX = 200  # characters of a queued key
 
 
 @dataclass
 class Reconciled:
-    """What one reconcile saw, and what it removed."""
+    """What one reconcile counted and removed."""
 
     rows: int = 0
     objects: int = 0
@@ -52,9 +53,9 @@ class Reconciled:
 def walk(
     prefix: str, settled_before: datetime, after: str = "", seen: uuid.UUID = FIRST_ID
 ) -> Iterator[tuple[list[StoredObject], UploadQuerySet]]:
-    """The prefix's objects a page at a time, and beside each page the settled rows whose ids lie
-    in its range, so that both sides are walked once and neither is held in memory. A walk that
-    took a rest goes on after the last key, and the last id, that were `seen`."""
+    """The prefix's objects, a page at a time, and with each page the settled rows whose ids lie in
+    its range, so that both sides are walked once and neither is held in memory. A walk that paused
+    goes on after the last key and the last id that were `seen`."""
     rows = Upload.objects.filter(
         kind__in=PREFIXES[prefix].owners,
         state=PREFIXES[prefix].proof,
@@ -73,14 +74,15 @@ def ids_on(page: list[StoredObject]) -> Iterator[uuid.UUID]:
 
 
 def has_a_place_in_the_queue(key: str) -> bool:
-    """Whether Postgres and the queue take it: every key of ours, and few others."""
+    """Whether Postgres and the queue can store the key: they can store all of ours, and few
+    others."""
     return bool(PLAIN.fullmatch(key)) and len(key) <= KEY_MAX
 
 
 def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime) -> list[str]:
-    """The keys of the page that no row may own and that are not to be purged already. Both are
-    looked up after the listing: a row is written before its object, so an object that has none then
-    has nobody."""
+    """The keys of the page that no row owns and that are not queued yet. Both are looked up after
+    the listing: a row is written before its object, so an object without a row at that moment will
+    never have one."""
     old = [stored for stored in page if stored.modified_at <= settled_before]
     ids = list(ids_on(old))
     owned = set(
@@ -106,7 +108,7 @@ T = TypeVar("T")
 
 
 class Candidates(Generic[T]):
-    """What one pass would remove: all are counted, the first REMOVE_MAX are kept."""
+    """The candidates for removal in one pass: all are counted, the first REMOVE_MAX are kept."""
 
     def __init__(self, kept: Iterable[T] = (), count: int = 0) -> None:
         self.kept = list(kept)
@@ -121,12 +123,12 @@ class Candidates(Generic[T]):
 
     @property
     def all_kept(self) -> bool:
-        """Whether one pass removes all that were found."""
+        """Whether one pass can remove all candidates."""
         return self.count <= REMOVE_MAX
 
     def take(self, what: str, total: int, *, agreed: bool) -> list[T]:
-        """Those that were kept. Raises TooMuchToRemove for more than a fifth of the total, and more
-        than 100, where nobody agreed to it."""
+        """The kept candidates. Raises TooMuchToRemove if there are more than a fifth of the total,
+        and more than 100, without the operator's consent."""
         kept, self.kept = self.kept, []
         if agreed:
             return kept
@@ -144,19 +146,19 @@ class Walk:
 
     def __init__(self) -> None:
         self.done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
-        self.prefixes = list(PREFIXES)  # not listed to their end
+        self.prefixes = list(PREFIXES)  # not completely listed yet
         self.after, self.seen = (
             "",
             FIRST_ID,
         )  # the last key under the first of them, and the last id
-        self.served = 0  # objects, of those seen
-        self.strays = Candidates[str]()  # that nobody is served
+        self.served = 0  # objects seen under prefixes that links lead to
+        self.strays = Candidates[str]()  # under `incoming/`, which no link leads to
         self.orphans = Candidates[str]()
         self.missing = Candidates[MissingObject]()
         self.well = True
 
     def go_on(self, rows_before: datetime, objects_before: datetime, mine: Turn) -> None:
-        """List the first of the prefixes, to its end or until others wait."""
+        """List the first remaining prefix, to its end or until others wait."""
         prefix = self.prefixes[0]
         for page, window in walk(prefix, rows_before, self.after, self.seen):
             self.done.objects += len(page)
@@ -175,16 +177,16 @@ class Walk:
         self.next_prefix()
 
     def next_prefix(self) -> None:
-        """Nothing more is to be seen under this one."""
+        """This prefix is done; go on to the next."""
         del self.prefixes[0]
         self.after, self.seen = "", FIRST_ID
 
     def queue_orphans(self, agreed: bool, report: Report) -> None:
-        """Queue the objects without a row. What is called as no upload ever was has no place in the
-        queue: it is deleted at once, or found again by the next pass.
+        """Queue the keys of objects without a row. An object whose key no upload can have doesn't
+        go into the queue: it is deleted at once, or found again by the next pass.
 
-        Of what nobody is served a client may store any number, by tickets that it uses slowly: that
-        many are no sign of a wrong bucket, and must not stop anything.
+        A client can store any number of objects under `incoming/`, by using tickets slowly. Many of
+        those are no sign of a wrong bucket, so they don't stop the pass.
         """
         found, self.strays.kept = self.strays.kept, []
         with report.part("objects"):
@@ -207,11 +209,11 @@ class Walk:
 
     @property
     def unfinished(self) -> bool:
-        """Whether it goes on in its next turn."""
+        """Whether the walk goes on in its next turn."""
         return bool(self.prefixes or self.missing.kept)
 
     def rest(self) -> None:
-        """Remember all of it for the next turn; nothing where it has come to its end."""
+        """The walk's state, for its next turn; nothing if it is finished."""
         state = {
             "done": self.done.counts(),
             "prefixes": self.prefixes,
@@ -223,24 +225,24 @@ class Walk:
             "missing": [[(str(s.id), s.prefix) for s in self.missing.kept], self.missing.count],
             "well": self.well,
         }
-        # In ASCII: a key may hold what Postgres does not take.
+        # In ASCII, because a key may hold characters that Postgres refuses.
         progress = json.dumps(state) if self.unfinished else ""
         Sweep.objects.update_or_create(name="reconcile", defaults={"progress": progress})
 
     @classmethod
     def resume(cls) -> "Walk":
-        """The one that took a rest, or a new one."""
+        """The walk that paused, or a new one."""
         row = Sweep.objects.filter(name="reconcile").exclude(progress="").first()
         if row is None:
             return cls()
         try:
             return cls().restored(json.loads(row.progress))
-        except (ValueError, KeyError, TypeError) as error:  # another release's
+        except (ValueError, KeyError, TypeError) as error:  # written by another release
             log.warning("reconcile begins anew: %r", error)
             return cls()
 
     def restored(self, state: dict[str, Any]) -> "Walk":
-        """This one, as far as that which took a rest."""
+        """This walk, continued from the state of the one that paused."""
         self.done = Reconciled(**state["done"])
         self.prefixes = [prefix for prefix in state["prefixes"] if prefix in PREFIXES]
         self.after, self.seen = state["after"], uuid.UUID(state["seen"])
