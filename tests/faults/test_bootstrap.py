@@ -1,51 +1,12 @@
 """MinIO's bootstrap and Postgres' start, where `.env` is younger than the volumes."""
 
-import json
-
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.support import ROOT
 from tests.support.photos import photo
 from tests.support.stack import Visitor, set_variables
-from uploads.keys import MARKER, PREFIXES
-
-
-def words(value: str | list[str]) -> list[str]:
-    """What a policy says of one or of several."""
-    return [value] if isinstance(value, str) else value
-
-
-def test_the_policy_names_no_bucket_and_only_what_the_app_does():
-    statements = json.loads((ROOT / "compose/s3-policy.json").read_text())["Statement"]
-    allowed: dict[str, set[str]] = {}
-    for statement in statements:
-        for resource in words(statement["Resource"]):
-            name = resource.removeprefix("arn:aws:s3:::")
-            allowed.setdefault(name, set()).update(words(statement["Action"]))
-    uploads = {
-        "s3:AbortMultipartUpload",
-        "s3:DeleteObject",
-        "s3:GetObject",
-        "s3:ListMultipartUploadParts",
-        "s3:PutObject",
-    }
-    assert allowed == {
-        **{f"BUCKET/{prefix}/*": uploads for prefix in PREFIXES},
-        f"BUCKET/{MARKER}": {"s3:GetObject", "s3:PutObject"},
-        "BUCKET": {
-            "s3:DeleteObject",  # Ceph asks for it here, before it looks at the keys
-            "s3:PutObject",  # versitygw does, of a form
-            "s3:GetBucketC*",  # GetBucketCORS: AWS and MinIO spell it so, versitygw GetBucketCors
-            "s3:GetBucketLocation",
-            "s3:GetBucketVersioning",
-            "s3:GetLifecycleConfiguration",
-            "s3:ListBucket",
-            "s3:ListBucketMultipartUploads",
-        },
-    }
 
 
 def client(stack, access_key, secret_key):
