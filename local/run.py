@@ -30,7 +30,7 @@ from honcho.environ import parse_procfile
 from honcho.manager import Manager
 
 from local.servers import POSTGRES_BIN, ROOT, Postgres, ServerError, Valkey
-from ops import envfile
+from ops import env_values, envfile
 from ops.addresses import addresses
 from ops.ports import port_problem
 from ops.shell import clear, kept
@@ -117,7 +117,7 @@ def uses_s3(env: dict[str, str]) -> bool:
 
     Without an address the keys of a fresh `.env`, which fit nowhere, would go to AWS.
     """
-    if envfile.truth(env.get("USE_S3", "False")) is not True:
+    if env_values.truth(env.get("USE_S3", "False")) is not True:
         return False
     if not env.get("AWS_S3_ENDPOINT_URL"):
         die(
@@ -187,11 +187,11 @@ def run_command(command: list[str], env: dict[str, str], urls: dict[str, str]) -
 def main(command: list[str]) -> int:
     speak_as("local")
     env = envfile.read(ROOT / ".env")
-    wrong = envfile.value_problems(env)
+    wrong = env_values.value_problems(env)
     if wrong:
         die(*wrong)
     uses_s3(env)  # ends the program where its address is missing
-    ports = envfile.ports(env)
+    ports = env_values.ports(env)
     lock = take_lock()
     if not lock and command and command != ["--stopped"] and RUN.exists():
         return run_command(command, env, json.loads(RUN.read_text()))

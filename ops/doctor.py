@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ops import budget, engine, envfile, shell
+from ops import budget, engine, env_values, envfile, shell
 from ops.ports import is_ours, port_problem
 from ops.terminal import say, speak_as
 
@@ -57,7 +57,7 @@ def engine_problem(info: dict[str, Any]) -> str | None:
 
 def env_problems(env: dict[str, str], ports: dict[str, int]) -> list[str]:
     """What is wrong with `.env` itself."""
-    found = envfile.value_problems(env) + envfile.minio_problems(env)
+    found = env_values.value_problems(env) + env_values.minio_problems(env)
     for name in envfile.names():
         if envfile.fresh(name) and name not in env:
             found.append(
@@ -124,10 +124,10 @@ def resource_problems(info: dict[str, Any], compile_minio: bool) -> list[str]:
 
 def check(env: dict[str, str], info: dict[str, Any], project: str) -> list[str]:
     """Everything that is in the way of `make up`, each with the way out."""
-    wrong = envfile.value_problems(env)
+    wrong = env_values.value_problems(env)
     if wrong:  # what follows reckons with them
         return wrong
-    ports = envfile.ports(env)
+    ports = env_values.ports(env)
     found = env_problems(env, ports)
     one_by_one = (
         engine_problem(info),
@@ -155,13 +155,13 @@ def main() -> int:
         found = check(env, info, project)
     else:
         say(f"no container engine ({reason}): `make up` will do `make local`")
-        found = envfile.value_problems(env)
+        found = env_values.value_problems(env)
         if not found:
-            ports = envfile.ports(env)
+            ports = env_values.ports(env)
             found = env_problems(env, ports)
             problems = [port_problem(name, ports[name]) for name in ("WEB_PORT", "FLOWER_PORT")]
             found += [problem for problem in problems if problem]
-    if not envfile.value_problems(env):
+    if not env_values.value_problems(env):
         say(*budget.lines(env))
     say(*(found or ["nothing is in the way"]))
     return 1 if found else 0

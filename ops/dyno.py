@@ -23,7 +23,7 @@ from typing import Any
 from client.load import THREADS, Load
 from client.smoke import smoke, wait_for
 from client.visitor import Connections, Failed, Visitor
-from ops import doctor, engine, envfile, ports, shell, usage
+from ops import doctor, engine, env_values, envfile, ports, shell, usage
 from ops.budget import PLAN
 from ops.terminal import die, say, speak_as
 
@@ -182,8 +182,8 @@ def stop() -> None:
 
 def in_the_way(env: dict[str, str], info: dict[str, Any], project: str) -> list[str]:
     """What it can't run with, each with the way out."""
-    wrong = envfile.value_problems(env)
-    found = wrong or doctor.env_problems(env, envfile.ports(env))
+    wrong = env_values.value_problems(env)
+    found = wrong or doctor.env_problems(env, env_values.ports(env))
     one_by_one = (
         doctor.engine_problem(info),
         doctor.compose_problem(),

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from ops import doctor, engine, envfile, ports, production, shell
+from ops import doctor, engine, env_values, envfile, ports, production, shell
 from ops.addresses import table
 from ops.terminal import die, speak_as
 
@@ -68,7 +68,7 @@ def problems(env: dict[str, str]) -> list[str]:
     if env.get("COMPOSE_PROFILES"):  # of Compose's own variables the one that chooses services
         found.append("COMPOSE_PROFILES chooses nothing here: for MinIO set STORAGE_ADDRESS instead")
     if minio:
-        found += envfile.minio_problems(env, ENV.name)
+        found += env_values.minio_problems(env, ENV.name)
     if minio and not production.uses_s3(env):
         found.append("STORAGE_ADDRESS and USE_S3=False: choose one of them")
     for name in ("AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"):

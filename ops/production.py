@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from ops import envfile
+from ops import env_values, envfile
 
 FILE = ".env.production"
 SECRET_KEY_LENGTH = 50  # as Django's own check asks for
@@ -29,7 +29,7 @@ def secrets() -> set[str]:
 
 def uses_s3(env: dict[str, str]) -> bool:
     """Whether uploads live on S3, as the settings read it."""
-    return envfile.truth(env.get("USE_S3", "True")) is not False
+    return env_values.truth(env.get("USE_S3", "True")) is not False
 
 
 def missing(env: dict[str, str], *names: str) -> list[str]:
@@ -70,7 +70,7 @@ def local_addresses(env: dict[str, str]) -> Iterator[str]:
 
 def development_values(env: dict[str, str]) -> Iterator[str]:
     """A sentence for each value that is a developer's."""
-    if envfile.truth(env.get("DEBUG", "False")) is not False:
+    if env_values.truth(env.get("DEBUG", "False")) is not False:
         yield "DEBUG is on: it shows the code and the settings to everybody"
     if env.get("SETTINGS_MODULE_PATH", "").endswith("development"):
         yield "SETTINGS_MODULE_PATH is development's: s3tasks.settings.production"
@@ -106,4 +106,4 @@ def problems(env: dict[str, str]) -> list[str]:
     endpoint = env.get("AWS_S3_PUBLIC_ENDPOINT_URL") or env.get("AWS_S3_ENDPOINT_URL", "")
     if endpoint.startswith("http://"):
         found.append("browsers call S3 by http://, which a page on HTTPS may not: use https://")
-    return found + envfile.value_problems(env, FILE)
+    return found + env_values.value_problems(env, FILE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 
-from ops import doctor, engine, envfile, shell
+from ops import doctor, engine, env_values, envfile, shell
 from ops.addresses import addresses
 from ops.terminal import die, say, speak_as
 
@@ -49,7 +49,7 @@ def main() -> int:
     if failed:
         die("Compose failed, see above: what ran before runs on, and what changed was not applied")
     engine.forget_former_keys()
-    print(addresses(env, envfile.ports(env), containers=True))
+    print(addresses(env, env_values.ports(env), containers=True))
     return 0
 
 

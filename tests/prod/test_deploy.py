@@ -16,7 +16,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from ops import envfile, heroku, production
+from ops import envfile, heroku, heroku_app, heroku_checks, production
 from tests.support import ROOT
 
 FILES = "Makefile .env.var .gitignore heroku.yml ops services/flower services/app/Dockerfile"
@@ -445,11 +445,11 @@ def test_what_heroku_yml_says_of_heroku_counts_there(place: Place) -> None:
 def test_the_setup_of_heroku_yml_is_read_as_yaml_reads_it() -> None:
     setup = yaml.safe_load((ROOT / "heroku.yml").read_text())["setup"]
 
-    plans, config = heroku.setup()
+    plans, config = heroku_checks.setup()
 
     assert [{"plan": plan} for plan in plans] == setup["addons"]
     assert config == setup["config"]
-    assert {plan.partition(":")[0] for plan in plans} == set(heroku.ATTACHED)
+    assert {plan.partition(":")[0] for plan in plans} == set(heroku_app.ATTACHED)
 
 
 # --- What is refused -----------------------------------------------------------------------------
@@ -633,7 +633,7 @@ def test_the_bucket_command_needs_nothing_but_the_bucket(
 
     heroku.set_up_bucket(
         {
-            **heroku.setup()[1],
+            **heroku_checks.setup()[1],
             "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOP",
             "ALLOWED_HOSTS": HOST,
             "AWS_STORAGE_BUCKET_NAME": "drop",
@@ -719,7 +719,7 @@ def test_the_stand_in_refuses_what_the_cli_does_not_document(
 
 
 def test_a_flag_that_the_cli_does_not_have_stops_a_deployment(place: Place) -> None:
-    script = place.tree / "ops" / "heroku.py"
+    script = place.tree / "ops" / "heroku_app.py"
     script.write_text(script.read_text().replace("--no-remote", "--no-git-remote"))
     place.commit()
 

@@ -12,7 +12,7 @@ import pytest
 from decouple import RepositoryEnv
 from honcho import environ
 
-from ops import envfile
+from ops import env_values, envfile
 from tests.support import ROOT
 from tests.support.compose import compose
 from tests.support.parity import SYSTEMS
@@ -177,7 +177,7 @@ def test_a_switch_is_read_by_the_verbs_as_by_the_settings() -> None:
         for node in tree.body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "TRUTH"
     ]
-    assert ast.literal_eval(truth) == envfile.TRUTH
+    assert ast.literal_eval(truth) == env_values.TRUTH
 
 
 def test_every_name_in_the_template_is_read() -> None:
@@ -304,7 +304,7 @@ def test_keys_for_productions_own_minio_are_drawn_once(tmp_path: Path, address: 
     assert after.keys() - before.keys() == drawn
     assert {name: after[name] for name in before} == before
     assert not any(after[name] in said for name in drawn - {"AWS_STORAGE_BUCKET_NAME"})
-    assert envfile.minio_problems(after) == []
+    assert env_values.minio_problems(after) == []
     assert envfile.complete(file) == ""
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 

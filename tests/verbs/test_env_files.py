@@ -13,7 +13,7 @@ import pytest
 from decouple import RepositoryEnv
 
 from local import run
-from ops import budget, doctor, engine, envfile, heroku, ports, production
+from ops import budget, doctor, engine, env_values, envfile, heroku_checks, ports, production
 from ops import prod as prod_verb
 from tests.support import ROOT
 from tests.support.compose import compose
@@ -260,15 +260,15 @@ def test_whatever_env_holds_no_verb_ends_with_a_traceback(
                 env = envfile.read(file)
                 for use in (
                     lambda env=env: doctor.check(env, INFO, "s3tasks"),
-                    lambda env=env: envfile.value_problems(env),
+                    lambda env=env: env_values.value_problems(env),
                     lambda env=env: budget.numbers(env),
-                    lambda env=env: envfile.ports(env),
+                    lambda env=env: env_values.ports(env),
                     lambda env=env: prod_verb.problems(env),
                     lambda env=env: production.problems(env),
-                    lambda env=env: heroku.env_problems(env, "flower"),
+                    lambda env=env: heroku_checks.env_problems(env, "flower"),
                 ):
                     said += sentences(use)
-                heroku.outgoing(env)
+                heroku_checks.outgoing(env)
                 variables = run.variables(env, {})
                 assert all("\0" not in n + v and "=" not in n for n, v in variables.items())
             for sentence in said:
