@@ -212,6 +212,7 @@ def test_no_line_of_webs_holds_what_a_visitor_gave_or_got(s3, tmp_path, failing)
     try:
         with Server(s3.bucket, spool, **environment) as server:
             secrets = use_every_door(server)
+            server.stop()
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE uploads_upload DROP CONSTRAINT IF EXISTS refused")

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from support import multipart
 from support.multipart import nothing_is_left
 from support.relay import Relay
-from support.served import Server
+from support.served import STOP_SECONDS, Server
 from uploads.models import Upload
 from uploads.storage import LocalDisk
 
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 KIB, MIB = 1024, 1024 * 1024
 ENTRY = 70 * KIB  # what the loop reads of a body, and a little more
-STOP_SECONDS = 30  # then Heroku sends SIGKILL
 AT_ONCE = 25.0  # seconds: on a machine that is busy, and less than who waits for ever is waited for
 
 CONFIG = """
@@ -167,8 +166,7 @@ def test_nor_are_all_kinds_together_and_the_server_stops(s3, serve):
     with Dripping(lines, 700):
         pages_answer(server)
         assert ask(server, "PUT", "/honest.bin", bytes(3 * MIB))[0].status == 201
-    server.process.terminate()
-    assert server.process.wait(STOP_SECONDS) == 0
+    assert server.stop() == 0
 
 
 def test_more_lines_than_there_may_be_make_room_for_a_newcomer(s3, serve):
@@ -444,7 +442,7 @@ def test_a_stop_answers_what_is_under_way(s3, serve):
         time.sleep(0.5)
         line.sendall(bytes(100 * KIB - ENTRY))
         assert told(line)[0] == 201
-        assert server.process.wait(10) == 0
+        assert server.process.wait(STOP_SECONDS) == 0
 
 
 # --- Postgres -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from django.db import connection
 from support import APP, multipart
 
 KIB = 1024
+STOP_SECONDS = 30  # then Heroku sends SIGKILL
 
 
 class Server:
@@ -58,6 +59,11 @@ class Server:
                     return self
             time.sleep(0.05)
         raise TimeoutError("gunicorn did not start")
+
+    def stop(self) -> int:
+        """Its return code, once all that was under way is answered and said."""
+        self.process.terminate()
+        return self.process.wait(STOP_SECONDS)
 
     def __exit__(self, *_: object) -> None:
         """Killed, which no test waits for, with whatever it still has to do in the database."""

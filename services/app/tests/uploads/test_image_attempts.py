@@ -141,12 +141,11 @@ def test_an_image_that_another_run_has_meanwhile_is_not_begun(s3, receive, monke
     assert (row.state, row.attempts, row.lease) == (State.CHECKING, 0, upload.id)
 
 
-def test_a_damaged_avif_leaves_the_next_hundred_images_as_they_were(s3, ready, receive):
+def test_a_damaged_avif_leaves_the_next_images_as_they_were(s3, ready, receive):
     """pyvips raised UnicodeDecodeError for every later picture of that process."""
     poison = receive("image", (PICTURES / "poison-min.avif").read_bytes(), filename="a.avif")
     assert processing.make_image_safe(upload_id=poison.id) == State.REJECTED
     assert "damaged" in Upload.objects.get().reason
 
-    for number in range(100):
-        image_format = ["JPEG", "PNG", "GIF", "WEBP", "AVIF"][number % 5]
+    for image_format in ("JPEG", "PNG", "GIF", "WEBP", "AVIF") * 2:
         assert ready(picture(image_format=image_format)).state == State.READY

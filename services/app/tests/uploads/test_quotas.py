@@ -398,7 +398,7 @@ class TestAnAddress:
 
     @pytest.mark.parametrize("door", DOORS)
     def test_cannot_fill_it_by_deleting_while_its_tickets_are_open(self, store, door):
-        for _ in range(20):
+        for _ in range(8):
             door(100, HERE)
             Upload.objects.all().delete()
             housekeeping.sweep("purge")

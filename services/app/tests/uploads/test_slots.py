@@ -41,7 +41,7 @@ def worker(request, s3, redis, settings):
     yield request.param
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(30)
+        process.wait(90)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
