@@ -4,19 +4,18 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
 from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import AnyClaim, ClaimedOut, ProblemOut, UploadOut
 from s3tasks.web import visitor_cookie
+from s3tasks.web.share_link import share_link
 from uploads import discard, quotas
 from uploads.arrivals import complete, ticket
-from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.limits import check_claim
 from uploads.links.follow import thumbnail_urls
-from uploads.models import Kind, State, Upload
+from uploads.models import Kind, Upload
 from uploads.rate import check_rate, source_of
 
 router = Router(auth=[OwnerToken(), VisitorCookie()], tags=["uploads"])
@@ -113,10 +112,7 @@ def owner_of(request: Request) -> uuid.UUID:
 def mine(request: Request, upload_id: uuid.UUID) -> Upload:
     """The caller's upload; raises UploadNotFound."""
     uploads = Upload.objects.known().with_seconds_left().with_link()
-    upload = uploads.filter(id=upload_id, owner=owner_of(request)).first()
-    if upload is None:
-        raise UploadNotFound(_("There is no such upload."))
-    return upload
+    return uploads.of_owner(owner_of(request), upload_id)
 
 
 def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
@@ -137,10 +133,3 @@ def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "expires_at": upload.expires_at,
         "seconds_left": upload.seconds_left,
     }
-
-
-def share_link(request: HttpRequest, upload: Upload) -> str | None:
-    """The address to give to others; None where there is nothing to show."""
-    if upload.state not in {State.CHECKING, State.READY}:
-        return None
-    return request.build_absolute_uri(upload.link.get_absolute_url())

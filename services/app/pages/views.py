@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from pages import wording
@@ -17,7 +16,7 @@ from pages.forms import FileForm, ImagesForm, UploadForm
 from s3tasks.web.retry_after import set_retry_after
 from uploads import discard, limits
 from uploads.arrivals.form import receive_upload
-from uploads.errors import UploadError, UploadNotFound
+from uploads.errors import UploadError
 from uploads.existence import page_check
 from uploads.models import Kind, Link, State, Upload
 from uploads.rate import check_rate, source_of
@@ -131,9 +130,7 @@ class Delete(VisitorView):
     """Delete one of mine."""
 
     def post(self, request: HttpRequest, upload_id: uuid.UUID) -> HttpResponse:
-        upload = Upload.objects.filter(id=upload_id, owner=self.owner).first()
-        if upload is None:
-            raise UploadNotFound(_("There is no such upload. It may already have been deleted."))
+        upload = Upload.objects.of_owner(self.owner, upload_id)
         discard.discard_upload(upload_id=upload.id, owner=self.owner)
         messages.success(request, wording.deleted(upload.filename))
         return redirect(PAGES[Kind(upload.kind)])

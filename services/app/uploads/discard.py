@@ -11,9 +11,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.utils.translation import gettext as _
 
-from uploads.errors import UploadNotFound
 from uploads.keys import INCOMING, PREFIXES
 from uploads.models import Kind, Link, State, Upload
 from uploads.quotas import lock_owner
@@ -59,9 +57,7 @@ def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
     """Discard one of the owner's; raises UploadNotFound where it is not theirs or gone."""
     with transaction.atomic():
         lock_owner(owner)
-        mine = Upload.objects.filter(id=upload_id, owner=owner).values_list("id", flat=True)
-        if not discard_uploads(ids=list(mine)):
-            raise UploadNotFound(_("There is no such upload."))
+        discard_uploads(ids=[Upload.objects.of_owner(owner, upload_id).id])
 
 
 def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:

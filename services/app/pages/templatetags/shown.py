@@ -5,6 +5,7 @@ from django.template import Context
 
 from pages import wording
 from pages.icons import icon
+from s3tasks.web.share_link import share_link
 from uploads import limits
 from uploads.links.follow import thumbnail_urls
 from uploads.models import Upload
@@ -22,8 +23,6 @@ def thumbnail_url(upload: Upload) -> str | None:
     return thumbnail_urls().thumbnail_url(upload)
 
 
-@register.simple_tag(takes_context=True)
-def share_link(context: Context, upload: Upload) -> str:
-    """The address to give to others."""
-    address: str = context["request"].build_absolute_uri(upload.link.get_absolute_url())
-    return address
+@register.simple_tag(takes_context=True, name="share_link")
+def share_link_tag(context: Context, upload: Upload) -> str | None:
+    return share_link(context["request"], upload)

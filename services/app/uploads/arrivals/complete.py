@@ -31,10 +31,11 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
     only for a row that is still pending. Raises UploadNotFound, BytesMissing where nothing has
     arrived, or InvalidUpload, after which the upload is discarded; repeated: the same.
     """
-    upload = Upload.objects.known().filter(id=upload_id, owner=owner).first()
-    if upload is None:
+    try:
+        upload = Upload.objects.known().of_owner(owner, upload_id)
+    except UploadNotFound:
         check_not_refused(upload_id, owner)
-        raise UploadNotFound(_("There is no such upload."))
+        raise
     if upload.state != State.PENDING:
         return upload
     try:

@@ -12,6 +12,7 @@ from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
+from uploads.errors import UploadNotFound
 from uploads.keys import INCOMING, PREFIXES, SERVED, THUMBS, key_under
 from uploads.models.kind import Kind
 from uploads.models.link import Link
@@ -64,6 +65,15 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         left = Extract(F("expires_at") - Now(), "epoch")
         seconds = Cast(left, models.FloatField())
         return self.annotate(seconds_left=seconds)  # type: ignore[no-redef]  # declared below
+
+    def of_owner(self, owner: uuid.UUID, upload_id: uuid.UUID) -> "Upload":
+        """The owner's upload; raises UploadNotFound where it is somebody else's, or gone."""
+        upload = self.filter(id=upload_id, owner=owner).first()
+        if upload is None:
+            raise UploadNotFound(
+                gettext("There is no such upload. It may already have been deleted.")
+            )
+        return upload
 
     def with_object_under(self, prefix: str) -> "UploadQuerySet":
         """Those that may own an object under the storage prefix `incoming`, `images`, ….
