@@ -23,7 +23,7 @@ from s3tasks.web.plain_text import line, line_of
 from s3tasks.web.request_body import CHUNK_BYTES, Body, body_of
 from uploads.arrivals.ticket import awaits_bytes
 from uploads.errors import UploadError
-from uploads.storage import LocalDisk, disk_addresses, storage
+from uploads.storage import LocalDisk, disk_signatures, storage
 
 FORM_BYTES = 64 * 1024  # what a form may weigh beside its file
 NO_TICKET = "This ticket has run out, or it was never given."
@@ -50,7 +50,7 @@ class LocalStorage(View):
     def get(self, request: HttpRequest, signed: str) -> HttpResponseBase:
         """The file, or the one range of it that is asked for; also for HEAD. 404 where the address
         has run out."""
-        disk, link = local_disk(), disk_addresses.open_link(signed)
+        disk, link = local_disk(), disk_signatures.open_link(signed)
         file = disk.open(link[0]) if link else None
         if link is None or file is None:
             raise Http404
@@ -78,7 +78,7 @@ class LocalStorage(View):
 
     def post(self, request: HttpRequest, signed: str) -> HttpResponse:
         """Store what a ticket is for, and exactly that: 204, as S3 answers."""
-        disk, ticket = local_disk(), disk_addresses.open_ticket(signed)
+        disk, ticket = local_disk(), disk_signatures.open_ticket(signed)
         if ticket is None or not awaits_bytes(ticket[0]):
             return line(403, NO_TICKET)
         key, size_bytes = ticket

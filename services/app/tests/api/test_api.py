@@ -310,7 +310,7 @@ class TestTicket:
     def test_on_the_local_disk_one_that_has_run_out_stores_nothing(
         self, disk, program, monkeypatch
     ):
-        from uploads.storage import disk_addresses as local
+        from uploads.storage import disk_signatures as local
 
         ticket = program.begin().json()["ticket"]
         assert send({**ticket, "url": ticket["url"][:-3] + "xyz"}, b"1234") == 403

@@ -117,7 +117,7 @@ class TestLocalAddresses:
         assert Client().get(url[:-3] + "xyz").status_code == 404
 
     def test_one_that_has_run_out_is_unknown(self, disk, receive, monkeypatch):
-        from uploads.storage import disk_addresses as local
+        from uploads.storage import disk_signatures as local
 
         url = follow.follow_link(token=receive("file", b"x").link.token, kind=Kind.FILE)
         now = local.time.time()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from uploads.errors import StorageUnavailable
-from uploads.storage import disk_addresses
+from uploads.storage import disk_signatures
 from uploads.storage.headers import response_headers
 from uploads.storage.protocol import (
     ANY_PARTS,
@@ -74,7 +74,7 @@ class LocalDisk:
     def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
         """The fields are S3's, so that a client sends both alike; only the address, which is
         signed, counts."""
-        url = disk_addresses.sign_ticket(key, size_bytes=size_bytes, seconds=seconds)
+        url = disk_signatures.sign_ticket(key, size_bytes=size_bytes, seconds=seconds)
         return Ticket("POST", url, {"key": key, "Content-Type": content_type})
 
     def begin_parts(self, key: str, *, content_type: str) -> str:
@@ -212,7 +212,7 @@ class LocalDisk:
         download_as: str | None,
     ) -> str:
         headers = response_headers(seconds, content_type, download_as)
-        return disk_addresses.sign_link(key, headers, seconds=seconds)
+        return disk_signatures.sign_link(key, headers, seconds=seconds)
 
     def open(self, key: str) -> IO[bytes] | None:
         """The key's file, for whoever sends it; None where it has gone."""

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from uploads import deadline
-from uploads.storage import s3_deletion
+from uploads.storage import s3_deletion, s3_signatures
 from uploads.storage.headers import response_headers
 from uploads.storage.protocol import (
     ANY_PARTS,
@@ -55,19 +55,9 @@ class S3:
             )
 
     def ticket(self, key: str, *, size_bytes: int, content_type: str, seconds: int) -> Ticket:
-        """A presigned POST: only its policy can bound a size."""
-        post = self.public.connection.meta.client.generate_presigned_post(
-            self.bucket,
-            key,
-            Fields={"Content-Type": content_type},
-            # A field's value is only signed where it is a condition as well.
-            Conditions=[
-                {"Content-Type": content_type},
-                ["content-length-range", size_bytes, size_bytes],
-            ],
-            ExpiresIn=seconds,
+        return s3_signatures.sign_ticket(
+            self.public, key, size_bytes=size_bytes, content_type=content_type, seconds=seconds
         )
-        return Ticket("POST", post["url"], post["fields"])
 
     def begin_parts(self, key: str, *, content_type: str) -> str:
         with answering():
@@ -253,8 +243,5 @@ class S3:
         content_type: str,
         download_as: str | None,
     ) -> str:
-        """No request."""
         headers = response_headers(seconds, content_type, download_as)
-        # HEAD on an address signed for GET is answered 403.
-        parameters = {f"Response{name.replace('-', '')}": value for name, value in headers.items()}
-        return str(self.public.url(key, parameters=parameters, expire=seconds, http_method=method))
+        return s3_signatures.sign_link(self.public, key, headers, method=method, seconds=seconds)

@@ -1,4 +1,4 @@
-"""The addresses that the local disk signs: the app's own, under `/storage/`, as S3's are S3's."""
+"""What the local disk takes or gives by a signature alone, at the app's own `/storage/…`."""
 
 import time
 from typing import Any
