@@ -52,7 +52,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "pages.refusals.RefusalMiddleware",
+    "pages.ended_connections.EndedConnectionMiddleware",
     "s3tasks.web.slash.SlashMiddleware",
     # Before CSRF, whose check reads the whole body.
     "pages.form_reader.FormReaderMiddleware",

@@ -1,5 +1,5 @@
 """A client's connection. Only the worker's loop waits for it; a thread waits only for the body of a
-connection that has a place (see `s3tasks.web.places`)."""
+connection that has a place (see `s3tasks.web.thread_places`)."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from s3tasks.web.body_end import end_of_body
-from s3tasks.web.pieces import Bytes, FilePart, Piece
+from s3tasks.web.unsent_answer import Bytes, FilePart, Piece
 from uploads import patience
 
 # How many bytes of a body the loop reads before a thread gets the request. A shorter body needs no

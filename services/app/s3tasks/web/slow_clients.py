@@ -4,7 +4,7 @@ A thread that reads from a client or writes to it is busy until that is done, so
 connections as there are threads would block the whole site. Here the loop reads heads and the
 beginnings of bodies, and sends what clients don't take at once. A thread only gets a request that
 it can answer. It waits for the rest of a large body, but at most half of the threads do that at a
-time (see `s3tasks.web.places`).
+time (see `s3tasks.web.thread_places`).
 """
 
 import errno
@@ -20,7 +20,7 @@ from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from s3tasks.web import health
 from s3tasks.web.patient_socket import CROWDED, HEAD_MAX, SILENT, PatientSocket
-from s3tasks.web.places import Places
+from s3tasks.web.thread_places import Places
 
 HEAD_SECONDS = 30.0  # within which a head must arrive, once it has begun
 LINGER_SECONDS = 30.0  # for reading what still arrives after an early answer

@@ -27,7 +27,7 @@ AT_ONCE = 25.0  # seconds: on a machine that is busy, and less than who waits fo
 
 CONFIG = """
 from pathlib import Path
-from s3tasks.web import patient_socket, places, slow_clients
+from s3tasks.web import patient_socket, slow_clients
 exec(Path("gunicorn.conf.py").read_text())
 settings.MEDIA_ROOT = Path({media!r})
 """

@@ -8,7 +8,7 @@ from pages import errors
 from s3tasks.web.request_body import refusal_of, socket_of
 
 
-class RefusalMiddleware:
+class EndedConnectionMiddleware:
     """Answers for the view, where the body was not waited for."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
