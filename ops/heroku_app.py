@@ -9,7 +9,7 @@ import json
 import re
 import time
 
-from ops import production
+from ops import production_values
 from ops.heroku_checks import setup
 from ops.heroku_commands import DRY_RUN, ask, read, run
 from ops.terminal import die
@@ -39,7 +39,7 @@ def configure(app: str, wanted: dict[str, str], present: dict[str, str]) -> None
     """Set what differs; what the app has besides stays."""
     changed = {name: value for name, value in wanted.items() if present.get(name) != value}
     if changed:
-        hide = [value for name, value in changed.items() if name in production.secrets()]
+        hide = [value for name, value in changed.items() if name in production_values.secrets()]
         pairs = [f"{name}={value}" for name, value in changed.items()]
         run(["heroku", "config:set", *pairs, "--app", app], hide=hide)
 

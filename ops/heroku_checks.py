@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ops import engine, envfile, production
+from ops import engine, envfile, production_values
 
 ROOT = envfile.ROOT
 # Set by Heroku and its add-ons, or of one machine, or nothing that the app reads: never sent.
@@ -48,12 +48,12 @@ def name_problems(app: str, flower_app: str) -> list[str]:
 
 def env_problems(env: dict[str, str], flower_app: str) -> list[str]:
     """What is wrong with `.env.production`, for Heroku."""
-    found = production.problems(env)
-    if not production.uses_s3(env):
+    found = production_values.problems(env)
+    if not production_values.uses_s3(env):
         found.append("USE_S3 is off, and a dyno's disk forgets what is uploaded")
     if flower_app:
-        found += production.missing(env, "FLOWER_BASIC_AUTH")
-    file = production.FILE
+        found += production_values.missing(env, "FLOWER_BASIC_AUTH")
+    file = production_values.FILE
     return [each if file in each else f"{each} ({file})" for each in found]
 
 

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 from typing import Any
 
-from ops import envfile, production
+from ops import envfile, production_values
 from ops.terminal import die
 
 ROOT = envfile.ROOT
@@ -20,7 +20,7 @@ MASK = "****"
 
 def show(command: list[str]) -> str:
     """Print the command as a shell would take it, but for its secrets."""
-    secrets = production.secrets()
+    secrets = production_values.secrets()
     words = []
     for word in command:
         name, equals, _ = word.partition("=")

@@ -19,7 +19,7 @@ import sys
 import time
 from typing import Any
 
-from ops import doctor, engine, env_values, envfile, ports, production, shell
+from ops import doctor, engine, env_values, envfile, ports, production_values, shell
 from ops.addresses import table
 from ops.terminal import die, speak_as
 
@@ -51,10 +51,10 @@ def problems(env: dict[str, str]) -> list[str]:
     required = ["SITE_ADDRESS", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "FLOWER_BASIC_AUTH"]
     if minio:
         required += ["MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"]
-    found = production.missing(env, *required)
+    found = production_values.missing(env, *required)
     # A name of this machine is for a rehearsal: Caddy then signs its certificate itself.
     names = ("SITE_ADDRESS", "STORAGE_ADDRESS")
-    found += production.problems({name: env[name] for name in env if name not in names})
+    found += production_values.problems({name: env[name] for name in env if name not in names})
     if site and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)*", site):
         found.append(f"SITE_ADDRESS={site}: expected a host name, such as drop.example.org")
     if minio and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", minio):
@@ -69,7 +69,7 @@ def problems(env: dict[str, str]) -> list[str]:
         found.append("COMPOSE_PROFILES chooses nothing here: for MinIO set STORAGE_ADDRESS instead")
     if minio:
         found += env_values.minio_problems(env, ENV.name)
-    if minio and not production.uses_s3(env):
+    if minio and not production_values.uses_s3(env):
         found.append("STORAGE_ADDRESS and USE_S3=False: choose one of them")
     for name in ("AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"):
         if minio and env.get(name):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from moto.server import ThreadedMotoServer
 
-from ops import envfile, heroku, heroku_app, heroku_checks, production
+from ops import envfile, heroku, heroku_app, heroku_checks, production_values
 from tests.support import ROOT
 
 FILES = "Makefile .env.var .gitignore heroku.yml ops services/flower services/app/Dockerfile"
@@ -731,8 +731,12 @@ def test_a_flag_that_the_cli_does_not_have_stops_a_deployment(place: Place) -> N
 
 
 def test_secrets_are_those_that_env_var_calls_so() -> None:
-    assert {"SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "FLOWER_BASIC_AUTH"} <= production.secrets()
-    assert "AWS_STORAGE_BUCKET_NAME" not in production.secrets()
+    assert {
+        "SECRET_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "FLOWER_BASIC_AUTH",
+    } <= production_values.secrets()
+    assert "AWS_STORAGE_BUCKET_NAME" not in production_values.secrets()
 
 
 # --- The clone ----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import envfile, production
+from ops import envfile, production_values
 
 GOOD = {
     "SETTINGS_MODULE_PATH": "s3tasks.settings.production",
@@ -26,9 +26,9 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_nothing_is_wrong_with_production_values() -> None:
-    assert production.problems(GOOD) == []
+    assert production_values.problems(GOOD) == []
     elsewhere = {**GOOD, "AWS_S3_ENDPOINT_URL": "https://s3.example.net:9000"}
-    assert production.problems(elsewhere) == []
+    assert production_values.problems(elsewhere) == []
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ def test_nothing_is_wrong_with_production_values() -> None:
 def test_what_is_missing_is_named_with_its_meaning(name: str) -> None:
     env = {key: value for key, value in GOOD.items() if key != name}
 
-    (sentence,) = production.problems(env)
+    (sentence,) = production_values.problems(env)
 
     assert sentence.startswith(f"{name} is missing: ")
-    assert sentence.partition(": ")[2] in production.meanings()[name]
+    assert sentence.partition(": ")[2] in production_values.meanings()[name]
 
 
 def test_without_s3_its_keys_are_not_asked_for() -> None:
-    assert production.problems({"SECRET_KEY": GOOD["SECRET_KEY"], "USE_S3": "False"}) == []
+    assert production_values.problems({"SECRET_KEY": GOOD["SECRET_KEY"], "USE_S3": "False"}) == []
 
 
 @pytest.mark.parametrize(
@@ -86,19 +86,19 @@ def test_without_s3_its_keys_are_not_asked_for() -> None:
     ],
 )
 def test_a_wrong_value_is_named_without_showing_a_secret(name: str, value: str, said: str) -> None:
-    found = production.problems({**GOOD, name: value})
+    found = production_values.problems({**GOOD, name: value})
 
     assert len(found) == 1, found
     assert said in found[0]
     assert "hidden-away" not in found[0]
 
 
-@pytest.mark.parametrize("name", sorted(production.secrets()))
+@pytest.mark.parametrize("name", sorted(production_values.secrets()))
 def test_a_secret_of_this_machine_is_refused(checkout: Path, name: str) -> None:
     value = GOOD.get(name, "user:password")
     (checkout / ".env").write_text(f"{name}={value}\n")
 
-    found = production.problems({**GOOD, name: value})
+    found = production_values.problems({**GOOD, name: value})
 
     assert [sentence for sentence in found if sentence.startswith(f"{name} is the one of .env")]
     assert value not in " ".join(found)
@@ -108,7 +108,7 @@ def test_a_new_env_is_no_production() -> None:
     made = envfile.ROOT / "made"
     envfile.complete(made)
 
-    found = " ".join(production.problems(envfile.read(made)))
+    found = " ".join(production_values.problems(envfile.read(made)))
 
     assert "DEBUG is on" in found
     assert "SETTINGS_MODULE_PATH is development's" in found

@@ -13,7 +13,7 @@ import pytest
 from decouple import RepositoryEnv
 
 from local import run
-from ops import budget, doctor, engine, env_values, envfile, heroku_checks, ports, production
+from ops import budget, doctor, engine, env_values, envfile, heroku_checks, ports, production_values
 from ops import prod as prod_verb
 from tests.support import ROOT
 from tests.support.compose import compose
@@ -264,7 +264,7 @@ def test_whatever_env_holds_no_verb_ends_with_a_traceback(
                     lambda env=env: budget.numbers(env),
                     lambda env=env: env_values.ports(env),
                     lambda env=env: prod_verb.problems(env),
-                    lambda env=env: production.problems(env),
+                    lambda env=env: production_values.problems(env),
                     lambda env=env: heroku_checks.env_problems(env, "flower"),
                 ):
                     said += sentences(use)

@@ -13,8 +13,8 @@ from ninja.openapi.schema import OpenAPISchema
 
 from api.problems import PROBLEM, problem, problem_of
 from api.uploads import router
+from uploads.database_outage import database_answering
 from uploads.errors import UploadError
-from uploads.outage import database_answering
 
 DESCRIPTION = """
 Announce an upload, send its bytes to storage with the ticket of the answer, then call `complete`.

@@ -19,11 +19,11 @@ from s3tasks.web.request_head import fault_of_range
 from s3tasks.web.retry_after import set_retry_after
 from uploads import deadline, discard
 from uploads.arrivals.stream import receive_stream
+from uploads.database_outage import database_answering
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
 from uploads.limits import check_claim
 from uploads.links.follow import deletion_secret, find_deletion
 from uploads.models import Kind
-from uploads.outage import database_answering
 from uploads.rate import check_rate, source_of
 
 

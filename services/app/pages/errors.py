@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from s3tasks.web.retry_after import set_retry_after
+from uploads.database_outage import is_outage, unavailable
 from uploads.errors import StillChecking, UploadError
-from uploads.outage import is_outage, unavailable
 
 TEMPLATE = "pages/message.html"
 TITLES = {
@@ -85,7 +85,7 @@ def method_not_allowed(request: HttpRequest) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500. Without the request's context, which may be what is broken."""
     error = sys.exception()
-    if error and is_outage(error):  # in a middleware: views' are answered by pages.outage
+    if error and is_outage(error):  # in a middleware: views' are answered by pages.database_outage
         return answer(request, unavailable(error))
     sentence = _("Something went wrong on our side. The error has been logged.")
     context = {"title": TITLES[500], "sentence": sentence}

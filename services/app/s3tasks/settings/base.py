@@ -61,7 +61,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pages.operator.OperatorMiddleware",
-    "pages.outage.OutageMiddleware",
+    "pages.database_outage.OutageMiddleware",
 ]
 
 ROOT_URLCONF = "s3tasks.urls"

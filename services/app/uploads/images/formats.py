@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uploads.errors import ImageRejected
-from uploads.images import heif, markers, png
+from uploads.images import heif, jpeg_markers, png
 from uploads.images.hdr import Hdr
 from uploads.images.reasons import DAMAGED, TOO_MANY_FRAMES
 
@@ -156,7 +156,7 @@ FORMATS = [
         # Damage is no more than a warning to the JPEG library, and what it can't read it paints.
         load_options={"fail_on": "warning"},
         encodings=[jpeg(80), jpeg(60), jpeg(35)],  # 85 makes a photo half as large again
-        mend=markers.mend,
+        mend=jpeg_markers.mend,
     ),
     Format(
         "image/png",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from pages import errors
-from uploads.outage import is_outage, unavailable
+from uploads.database_outage import is_outage, unavailable
 
 
 class OutageMiddleware:
