@@ -30,7 +30,8 @@ from ops.terminal import die, say, speak_as
 BOOT_SECONDS = 60  # Heroku's R10: bound to $PORT by then
 STOP_SECONDS = 30  # then Heroku sends SIGKILL
 DYNO_MIB = 512
-RATE, LOAD_SECONDS = 20, 60  # uploads a second
+RATE = 20  # uploads a second
+LOAD_SECONDS = int(os.environ.get("LOAD_SECONDS") or 60)
 # In seconds: files also go meanwhile, images live until they have been made safe.
 TTL = {"image": 600, "file": 20}
 MADE_SECONDS = 300  # on a machine that is busy otherwise

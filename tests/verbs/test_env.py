@@ -44,6 +44,7 @@ NOT_OURS = {
     "FLOWER_UNAUTHENTICATED_API": "Flower's own; unset, whoever set it",
     "HOME": "the system's",
     "KEEP": "make dyno's: leave it up",
+    "LOAD_SECONDS": "make dyno's: for how long it uploads, in its test",
     "MAKEFILE_LIST": "make's own",
     "MAKE_COMMAND": "make's own",
     "PATH": "the system's",
