@@ -67,16 +67,16 @@ def queue(count: int) -> None:
 def expire(count: int) -> None:
     """So many files that are due."""
     now = clocks.database_clock()
-    owner, ttl = uuid.uuid4(), timedelta(minutes=1)
+    ttl = timedelta(minutes=1)
     links = Link.objects.bulk_create(
-        Link(kind=Kind.FILE, owner=owner, ttl=ttl, expires_at=now) for _ in range(count)
+        Link(kind=Kind.FILE, owner=uuid.uuid4(), ttl=ttl, expires_at=now) for _ in range(count)
     )
     Upload.objects.bulk_create(
         Upload(
             link=link,
             kind=Kind.FILE,
             state=State.READY,
-            owner=owner,
+            owner=link.owner,
             filename="a",
             size_bytes=1,
             expires_at=now,
