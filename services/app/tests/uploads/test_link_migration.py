@@ -4,6 +4,7 @@
 """
 
 import threading
+import time
 import uuid
 from datetime import timedelta
 
@@ -126,6 +127,7 @@ class TestWhatIsThere:
                     if [row[0] for row in cursor.fetchall()] == [mine.id]:
                         break
                     assert migrating.is_alive()
+                    time.sleep(0.01)
             check_link(other)
         finally:
             go.set()
@@ -262,11 +264,11 @@ def test_none_is_lost_while_the_release_before_goes_on(before):
         for name in (BEFORE, DURING, AFTER):
             seen = len(told) + 20
             while len(told) < seen and any(thread.is_alive() for thread in threads):
-                pass
+                time.sleep(0.01)
             migrate_to(name)
         seen = len(told) + 20
         while len(told) < seen and any(thread.is_alive() for thread in threads):
-            pass
+            time.sleep(0.01)
     finally:
         stop.set()
         for thread in threads:
