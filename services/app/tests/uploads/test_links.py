@@ -106,7 +106,7 @@ def test_a_picture_keeps_its_address_for_half_its_life(store, ready, monkeypatch
     monkeypatch.setattr(follow.time, "monotonic", lambda: now + 100)
     assert pictures.thumbnail_url(upload) == first
     monkeypatch.setattr(follow.time, "monotonic", lambda: now + 200)
-    sign_again = pictures.signed[upload.thumbnail_key][1] < now + 200
+    sign_again = pictures.signed[upload.thumbnail_key, upload.expires_at][1] < now + 200
     assert sign_again
     assert fetch(first).headers["Content-Type"] == follow.THUMBNAIL_TYPE
 

@@ -6,6 +6,7 @@ its life, so that a browser can cache them.
 
 import time
 import uuid
+from datetime import datetime
 from functools import cache
 
 from django.core import signing
@@ -87,7 +88,7 @@ class ThumbnailUrlCache:
     """The addresses of thumbnails that this process signed."""
 
     def __init__(self) -> None:
-        self.signed: dict[str, tuple[str, float]] = {}
+        self.signed: dict[tuple[str, datetime | None], tuple[str, float]] = {}
 
     def thumbnail_url(self, upload: Upload) -> str | None:
         """The thumbnail's signed address; None while the image is not ready, or in its last second.
@@ -97,13 +98,14 @@ class ThumbnailUrlCache:
         if upload.state != State.READY or upload.kind != Kind.IMAGE or upload.seconds_left < 1:
             return None
         key, now = upload.thumbnail_key, time.monotonic()
-        url, until = self.signed.get(key, ("", 0.0))
+        # An address that was signed for another end may be good for longer than this one.
+        url, until = self.signed.get((key, upload.expires_at), ("", 0.0))
         if until <= now:
             seconds = min(PICTURE_LIFE, int(upload.seconds_left))
             url = storage().url(key, seconds=seconds, content_type=THUMBNAIL_TYPE, download_as=None)
             if len(self.signed) >= REMEMBERED_MAX:
                 self.signed.clear()
-            self.signed[key] = (url, now + seconds / 2)
+            self.signed[key, upload.expires_at] = (url, now + seconds / 2)
         return url
 
 

@@ -1,0 +1,79 @@
+"""A link's owner changes it: how long it lives from now on, and what it is called."""
+
+import uuid
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Extract, Greatest, Now
+from django.utils.translation import gettext as _
+
+from uploads.errors import InvalidUpload, UploadNotFound
+from uploads.limits import check_name, check_ttl
+from uploads.models import Link
+from uploads.quotas import lock_owner
+
+
+def change_link(
+    *, link_id: uuid.UUID, owner: uuid.UUID, ttl: int | None = None, name: str | None = None
+) -> None:
+    """Change what is given of the owner's link, all of it or nothing.
+
+    `ttl`: seconds from now on, for all its uploads; of a link that has not begun, from its first
+    upload on. Raises InvalidUpload, or UploadNotFound where it is not theirs, expired or gone.
+    """
+    life = None if ttl is None else check_ttl(ttl)
+    called = None if name is None else check_name(name)
+    with transaction.atomic():
+        lock_owner(owner)
+        link = Link.objects.known().filter(id=link_id, owner=owner).select_for_update().first()
+        if link is None:
+            raise no_such_link()
+        if called is not None:
+            Link.objects.filter(id=link.id).update(name=called)
+        if life is not None:
+            set_life(link, life)
+
+
+def set_life(link: Link, life: timedelta) -> None:
+    """Have the locked link, and what came to it, end so long from now; what is on its way keeps its
+    deadline. Raises InvalidUpload or UploadNotFound."""
+    if link.expires_at is None:
+        Link.objects.filter(id=link.id).update(ttl=life)
+        return
+    end = Now() + life
+    # What was long on its way may end later than others can, and be shortened.
+    in_time = Q(created_at__gte=end - longest_life()) | Q(expires_at__gte=end)
+    # It may have expired while this waited for its lock, and what has expired stays so.
+    live = Link.objects.live().filter(id=link.id)
+    if not live.filter(in_time).update(ttl=life, expires_at=end):
+        raise too_long(live)
+    link.refresh_from_db(fields=["expires_at"])
+    link.uploads.filter(expires_at__isnull=False).update(expires_at=link.expires_at)
+
+
+def longest_life() -> timedelta:
+    """How long a link can live, from when it was made."""
+    return timedelta(seconds=settings.UPLOAD_TTL_MAX)
+
+
+def longest_from_now() -> Extract:
+    """Of a link that has begun, how many more seconds it can be given, in SQL."""
+    latest = Greatest(F("created_at") + longest_life(), F("expires_at"))
+    return Extract(latest - Now(), "epoch")
+
+
+def too_long(link: QuerySet[Link]) -> InvalidUpload | UploadNotFound:
+    """What is said where it would end too late, or has ended."""
+    most = link.values_list(longest_from_now(), flat=True).first()
+    if most is None:
+        return no_such_link()
+    return InvalidUpload(
+        _("This link can live for at most %(most)d more seconds.") % {"most": most}
+    )
+
+
+def no_such_link() -> UploadNotFound:
+    """What is said where it is somebody else's, too."""
+    return UploadNotFound(_("There is no such link. It may have expired."))
