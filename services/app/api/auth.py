@@ -1,4 +1,4 @@
-"""Whose uploads a program is about: the visitor's by their cookie, or an owner's by their token."""
+"""Whose uploads a request is about: the visitor's, by their cookie, or an owner's, by a token."""
 
 import uuid
 
@@ -15,14 +15,14 @@ SALT = "api.owner_token"
 
 
 def owner_token(who: uuid.UUID) -> str:
-    """What lets a program manage what it uploaded, for as long as that can live."""
+    """A token with which a program manages its uploads, valid for as long as they can live."""
     return signing.dumps(str(who), salt=SALT)
 
 
 class OwnerToken(HttpBearer):
     """`Authorization: Bearer <owner_token>`. Nothing sends it by itself, so it needs no CSRF."""
 
-    openapi_description = "The owner_token of an upload."
+    openapi_description = "The `owner_token` of an upload."
 
     def __call__(self, request: HttpRequest) -> uuid.UUID | None:
         if "Authorization" not in request.headers:
@@ -40,13 +40,13 @@ class OwnerToken(HttpBearer):
 
 
 class VisitorCookie(APIKeyCookie):
-    """The visitor's cookie, which browsers send by themselves: what changes something needs the
-    CSRF token as well."""
+    """The visitor's cookie. Browsers send it by themselves, so requests that change something need
+    the CSRF token as well."""
 
     param_name = visitor_cookie.COOKIE
     openapi_description = (
-        "The cookie that the pages set, over HTTPS under the name `__Host-visitor`; with"
-        " X-CSRFToken where not GET."
+        "The cookie that the pages set; over HTTPS its name is `__Host-visitor`. Every method but"
+        " GET also needs `X-CSRFToken`."
     )
 
     def __call__(self, request: HttpRequest) -> uuid.UUID | None:
@@ -60,7 +60,7 @@ class VisitorCookie(APIKeyCookie):
 
 
 class Newcomer:
-    """Whoever sends neither: somebody new, who keeps the owner_token of the answer."""
+    """A caller without cookie and token is a new owner, who keeps the owner_token of the answer."""
 
     def __call__(self, request: HttpRequest) -> uuid.UUID:
         return uuid.uuid4()

@@ -20,14 +20,14 @@ DESCRIPTION = """
 Announce an upload, send its bytes to storage with the ticket of the answer, then call `complete`.
 Each upload deletes itself. Errors are problem details (RFC 9457).
 
-From a browser's page the visitor's cookie says whose uploads these are; what changes something
-needs the CSRF token as `X-CSRFToken`. A program sends no cookie and keeps the `owner_token` of its
-first upload, as `Authorization: Bearer …`, also for those that follow.
+A page in a browser is identified by the visitor's cookie; requests that change something also need
+the CSRF token, as `X-CSRFToken`. A program sends no cookie. It keeps the `owner_token` of its first
+upload, and sends it as `Authorization: Bearer …` from then on.
 """
 
 
 class DocsPage(DocsBase):
-    """The document as a page of ours: without scripts, and nothing from elsewhere."""
+    """The document as a page of our own, without scripts and without anything from other hosts."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         document = api.get_openapi_schema()
@@ -46,7 +46,7 @@ class DocsPage(DocsBase):
 
 
 class API(NinjaAPI):
-    """django-ninja, whose document says of errors and authorisation what is true."""
+    """django-ninja, with the true errors and authorisation in its document."""
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
         document = super().get_openapi_schema(**kwargs)
@@ -57,7 +57,7 @@ class API(NinjaAPI):
                         (content,) = response["content"].values()
                         response["content"] = {PROBLEM: content}
         begin = document["paths"]["/api/uploads"]["post"]
-        begin["security"].append({})  # nothing at all is enough here
+        begin["security"].append({})  # this operation needs no authorisation
         begin["responses"][201]["links"] = {
             operation["operationId"]: {
                 "operationId": operation["operationId"],
@@ -76,14 +76,14 @@ api.add_router("", router)
 
 @api.exception_handler(UploadError)
 def answer_upload_error(request: HttpRequest, error: UploadError) -> HttpResponse:
-    """What the domain refused."""
+    """Errors of the domain."""
     return problem_of(error)
 
 
 @api.exception_handler(DatabaseError)
 @api.exception_handler(InterfaceError)
 def answer_database_error(request: HttpRequest, error: Exception) -> HttpResponse:
-    """What Postgres refused, or did not answer."""
+    """Outages of Postgres."""
     try:
         with database_answering():
             raise error
@@ -93,18 +93,18 @@ def answer_database_error(request: HttpRequest, error: Exception) -> HttpRespons
 
 @api.exception_handler(HttpError)
 def answer_http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """What django-ninja refused."""
+    """Errors of django-ninja."""
     return problem(error.status_code, str(error))
 
 
 @api.exception_handler(UnreadablePostError)
 def answer_unreadable(request: HttpRequest, error: UnreadablePostError) -> HttpResponse:
-    """What did not come to its end."""
+    """A body that was interrupted."""
     return problem(400, _("The connection was lost. Nothing was stored."))
 
 
 @api.exception_handler(ValidationError)
 def answer_validation_error(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    """What does not have the document's form; each fault with where it is."""
+    """A body that does not match the document: each fault, with its place."""
     faults = [f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors]
     return problem(422, "; ".join(faults))

@@ -1,6 +1,5 @@
-"""What a program reads when something does not work: RFC 9457 problem details, or for `curl -T`
-one line of text. Whatever made the answer (a rule, the router, the CSRF check, a broken view), it
-passes here.
+"""Errors for programs: RFC 9457 problem details, or one line of text for `curl -T`. Every error
+passes here, whether a rule, the router, the CSRF check or a broken view made it.
 """
 
 import json
@@ -21,8 +20,8 @@ from uploads.errors import UploadError
 
 PROBLEM = "application/problem+json"
 
-# What is said of a status where whoever refused gave no sentence for programs. Translated, as the
-# page shows what it does not expect in the words of the answer.
+# The sentence for a status, if the error has none for programs. Translated, because the page shows
+# the sentence of an answer that it did not expect.
 SENTENCES = {
     400: gettext_lazy("This request could not be understood."),
     401: gettext_lazy("Send the visitor's cookie, or an owner_token as `Authorization: Bearer …`."),
@@ -66,7 +65,7 @@ class ApiErrorsMiddleware:
         is_api = request.path_info.startswith("/api/")
         if not is_api and request.method != "PUT":
             return self.get_response(request)
-        # What is said out here is said before LocaleMiddleware, or after it.
+        # Out here, LocaleMiddleware has not chosen a language yet, or has left it again.
         with translation.override(translation.get_language_from_request(request)):
             if is_api:
                 response = (
@@ -80,7 +79,7 @@ class ApiErrorsMiddleware:
 
 
 def refuse_head(request: HttpRequest) -> HttpResponse | None:
-    """The answer to what can't be read, or is only a piece."""
+    """The answer to a request that can't be read, or that is only a part of a file; else None."""
     fault = fault_of_encoding(request) or fault_of_range(request)
     if not fault:
         return None
@@ -89,8 +88,8 @@ def refuse_head(request: HttpRequest) -> HttpResponse | None:
 
 
 def refuse_forms(request: HttpRequest) -> HttpResponse | None:
-    """The answer to a body that is not JSON: what any other site's page could make a browser send
-    is not looked at."""
+    """The answer to a body that is not JSON, else None: a page of another site can make a browser
+    send any other type."""
     body = body_of(request)
     if body.length == 0 or request.content_type == "application/json":
         return None
@@ -101,7 +100,7 @@ def refuse_forms(request: HttpRequest) -> HttpResponse | None:
 def rewritten(
     response: HttpResponseBase, write: Callable[[int, str], HttpResponse], content_type: str
 ) -> HttpResponseBase:
-    """The answer, an error in the form that programs read; its other headers stay."""
+    """The answer; an error is rewritten into the form that programs read, and keeps its headers."""
     if response.status_code < 400 or response["Content-Type"] == content_type:
         return response
     sentence = getattr(response, "sentence", None) or SENTENCES.get(

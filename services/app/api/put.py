@@ -1,4 +1,4 @@
-"""`curl -T report.pdf https://host/`, and what deletes it again."""
+"""`curl -T report.pdf https://host/`, and the address that deletes the upload again."""
 
 import uuid
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class WholeBody:
         self.body = body
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; raises BytesMissing where the sender's connection was cut."""
+        """At most `size` bytes; raises BytesMissing if the sender's connection was lost."""
         try:
             data = self.body.read(size)
         except UnreadablePostError as error:
@@ -45,16 +45,17 @@ class WholeBody:
 
     def call_while_waiting(self, renew: Callable[[], None]) -> None:
         def renew_in_time() -> None:
-            deadline.begin()  # it is waited for
+            deadline.begin()  # the request's time doesn't count while it waits
             renew()
 
         if self.body.sock:
             self.body.sock.while_waiting = renew_in_time
 
 
-@csrf_exempt  # no form can send a PUT, and what it stores is nobody's
+@csrf_exempt  # no form can send a PUT, and its upload belongs to nobody
 def put_file(request: HttpRequest, filename: str) -> HttpResponse:
-    """The link of a file that belongs to nobody, and in `X-Url-Delete` what deletes it."""
+    """The link of a file that belongs to nobody, with the address that deletes it in
+    `X-Url-Delete`."""
     body = body_of(request)
     address = request.META.get("REMOTE_ADDR", "")
     if fault := fault_of_range(request):
@@ -92,11 +93,12 @@ def ttl_of(request: HttpRequest) -> int | None:
     return int(ttl)
 
 
-# Whoever has the secret may delete: it was given with the link, and to nobody else.
+# Anyone with the secret may delete the upload: only its sender got the secret, together with the
+# link.
 @method_decorator(csrf_exempt, name="dispatch")
 class Deletion(View):
-    """`/d/<secret>`: DELETE and POST delete one upload. GET only asks, because whatever previews a
-    link opens it."""
+    """`/d/<secret>`: DELETE and POST delete one upload. GET only asks, because programs that
+    preview links open them."""
 
     def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
@@ -119,7 +121,7 @@ class Deletion(View):
     delete = post
 
     def answer(self, status: int, sentence: str) -> HttpResponse:
-        """A page for browsers, a line for everybody else."""
+        """A page for browsers, a line of text for all others."""
         if prefers_html(self.request):
             return self.page(status, sentence=sentence)
         return line(status, sentence)

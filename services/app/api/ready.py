@@ -1,4 +1,4 @@
-"""`/readyz`: whether what the app needs answers and all is well with it, each part named."""
+"""`/readyz`: whether everything that the app needs answers and is well, part by part."""
 
 import logging
 from collections.abc import Callable
@@ -17,25 +17,25 @@ from uploads.sweeps import clocks, report
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0  # seconds for all of them together
+PATIENCE = 2.0  # seconds for all parts together
 OK, SILENT = "ok", "no answer"
 
 
 class Unwell(Exception):
-    """It answers, and says what is wrong."""
+    """The part answers, and reports a fault."""
 
 
 def ask_postgres() -> None:
-    """Return where Postgres answers."""
+    """Return if Postgres answers."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     finally:
-        connection.close()  # the pool's thread may not be asked again for long
+        connection.close()  # this thread may not be asked again for a long time
 
 
 def ask_sweeps() -> None:
-    """Return where each sweep did well lately, as far as Postgres answers; raises Unwell."""
+    """Return if each sweep has succeeded lately, or if Postgres does not answer; raises Unwell."""
     late: dict[str, report.Late] = {}
     try:
         with suppress(DatabaseError):
@@ -47,7 +47,7 @@ def ask_sweeps() -> None:
 
 
 def ask_clock() -> None:
-    """Return where this machine's clock goes as storage's does, as far as storage answers; raises
+    """Return if this machine's clock agrees with storage's, or if storage does not answer; raises
     Unwell."""
     sentence = ""
     with suppress(StorageUnavailable):
@@ -63,19 +63,20 @@ PARTS: dict[str, Callable[[], object]] = {
     "clock": ask_clock,
     "sweeps": ask_sweeps,
 }
-# After another, in its thread: one connection to Postgres is enough.
+# Asked after another part, in its thread: one connection to Postgres is enough for both.
 ASKED_IN = {"sweeps": "postgres"}
 
 
 @cache
 def asking(name: str) -> ThreadPoolExecutor:
-    """A part's own thread: one that hangs holds no other up, and takes no second connection."""
+    """A thread for each part: one that hangs holds up no other, and takes no second connection."""
     return ThreadPoolExecutor(1, thread_name_prefix=f"readyz-{name}")
 
 
 @require_safe
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 where all answer within two seconds that all is well, 503 otherwise; each by its name."""
+    """200 if all parts answer within two seconds that they are well, else 503; the body names each
+    part."""
     asked = {asking(ASKED_IN.get(name, name)).submit(ask): name for name, ask in PARTS.items()}
     answered, late = wait(asked, timeout=PATIENCE)
     for question in late:
@@ -89,7 +90,7 @@ def ready(request: HttpRequest) -> JsonResponse:
 
 
 def what_it_says(question: Future[object], answered: bool) -> str:
-    """A part's own words."""
+    """A part's answer, in its own words."""
     if not answered:
         return SILENT
     error = question.exception()

@@ -1,4 +1,4 @@
-"""What the API reads and writes. The limits stand in the document; the domain enforces them, whose
+"""The API's bodies. The document states the limits, and the domain enforces them, because its
 sentences are better."""
 
 import uuid
@@ -35,14 +35,14 @@ Whole = Annotated[int, BeforeValidator(whole)]
 
 
 class ClaimIn(Schema):
-    """What is to be uploaded."""
+    """An upload that a client announces."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     filename: Annotated[str, stated(**FILENAME)]
-    content_type: str = Field(description="As the client believes; the bytes decide.")
+    content_type: str = Field(description="The client's guess; the bytes decide.")
     name: Annotated[str, stated(**NAME)] = ""
-    ttl: Annotated[Whole | None, Field(description="Seconds; none: the site's usual.")] = Field(
+    ttl: Annotated[Whole | None, Field(description="Seconds; null: the site's default.")] = Field(
         default=None,
         json_schema_extra={
             "anyOf": [
@@ -61,7 +61,7 @@ class ImageClaim(ClaimIn):
 
 
 class FileClaim(ClaimIn):
-    """A file of any type, which is only ever downloaded."""
+    """A file of any type, which is offered as a download."""
 
     kind: Literal["file"]
     size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_FILE_BYTES)]
@@ -76,16 +76,16 @@ class TicketOut(Schema):
     method: Literal["POST"]
     url: str
     fields: dict[str, str]
-    expires_at: datetime = Field(description="Until then the sending must begin.")
+    expires_at: datetime = Field(description="Sending must begin before this time.")
 
 
 class ClaimedOut(Schema):
-    """Where and how to send the bytes; then call `complete`."""
+    """The announced upload, with the ticket for its bytes. Send them, then call `complete`."""
 
     id: uuid.UUID
     link_id: uuid.UUID
-    ttl: int = Field(description="Seconds from `complete` on.")
-    owner_token: str = Field(description="As `Authorization: Bearer …` it manages this upload.")
+    ttl: int = Field(description="Seconds that the upload lives after `complete`.")
+    owner_token: str = Field(description="Manages this upload, as `Authorization: Bearer …`.")
     ticket: TicketOut
 
 
@@ -94,21 +94,21 @@ class UploadOut(Schema):
 
     id: uuid.UUID
     kind: Literal["image", "file"]
-    state: State = Field(description="checking: an image that is not safe yet, shown in a moment.")
-    reason: str = Field(description="Why it was rejected.")
+    state: State = Field(description="An image is `checking` until it has been made safe.")
+    reason: str = Field(description="Why the image was rejected, else blank.")
     name: str
     filename: str
     size: int
     content_type: str
-    link: str | None = Field(description="To give to others; none while pending or rejected.")
+    link: str | None = Field(description="The link to share. Null while pending or rejected.")
     link_id: uuid.UUID
-    thumbnail: str | None = Field(description="A ready image's small picture, for some minutes.")
-    expires_at: datetime | None = Field(description="None while pending.")
-    seconds_left: float | None = Field(description="Until then, by the server's clock.")
+    thumbnail: str | None = Field(description="A ready image's thumbnail, for some minutes.")
+    expires_at: datetime | None = Field(description="Null while pending.")
+    seconds_left: float | None = Field(description="Until `expires_at`, by the server's clock.")
 
 
 class ProblemOut(Schema):
-    """Problem details: RFC 9457."""
+    """Problem details (RFC 9457)."""
 
     type: str
     title: str

@@ -17,7 +17,7 @@ def sharex(request: HttpRequest) -> HttpResponse:
         "RequestMethod": "PUT",
         "RequestURL": request.build_absolute_uri("/") + "{filename}",
         "Body": "Binary",
-        # Without the line break at its end. No backslash: ShareX takes it for an escape.
+        # The answer without the line break at its end. No backslash: ShareX takes it for an escape.
         "URL": "{regex:https?://.+}",
         "DeletionURL": "{header:X-Url-Delete}",
         "ErrorMessage": "{response}",

@@ -77,15 +77,15 @@ def begin_upload(
     response={200: UploadOut, **problems(403, 404, 409, 415, 422)},
 )
 def complete_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
-    """Say that the bytes are there. 409: they are not. 422: they are not what is allowed, and the
-    upload is discarded. Repeated: the same answer."""
+    """Complete an upload whose bytes have been sent. 409: they have not arrived. 422: they break a
+    limit, and the upload is discarded. A repeated call gets the same answer."""
     complete.complete_upload(upload_id=upload_id, owner=owner_of(request))
     return shown(request, mine(request, upload_id))
 
 
 @router.get("/uploads", response={200: list[UploadOut], **problems()})
 def list_uploads(request: Request) -> list[dict[str, Any]]:
-    """What my pages show, the newest first."""
+    """List your uploads, the newest first."""
     uploads = Upload.objects.live().with_seconds_left().with_link().filter(owner=owner_of(request))
     present = page_check().present(list(uploads.order_by("-created_at", "-id")))
     return [shown(request, upload) for upload in present]
@@ -93,19 +93,19 @@ def list_uploads(request: Request) -> list[dict[str, Any]]:
 
 @router.get("/uploads/{upload_id}", response={200: UploadOut, **problems(404, 422)})
 def get_upload(request: Request, upload_id: uuid.UUID) -> dict[str, Any]:
-    """One of mine, also while its bytes are on their way."""
+    """Get one of your uploads, also while it is pending."""
     return shown(request, mine(request, upload_id))
 
 
 @router.delete("/uploads/{upload_id}", response={204: None, **problems(403, 404, 415, 422)})
 def delete_upload(request: Request, upload_id: uuid.UUID) -> Status[None]:
-    """Delete one of mine, at once and for good."""
+    """Delete one of your uploads, immediately and for good."""
     discard.discard_upload(upload_id=mine(request, upload_id).id, owner=owner_of(request))
     return Status(204, None)
 
 
 def owner_of(request: Request) -> uuid.UUID:
-    """Whose set the request is about."""
+    """The owner of the uploads that the request is about."""
     return quotas.owner_for(request.auth)
 
 
