@@ -11,8 +11,8 @@ from ninja.errors import HttpError, ValidationError
 from ninja.openapi.docs import DocsBase
 from ninja.openapi.schema import OpenAPISchema
 
+from api import links, uploads
 from api.problems import PROBLEM, problem, problem_of
-from api.uploads import router
 from uploads.database_outage import database_answering
 from uploads.errors import UploadError
 
@@ -22,7 +22,10 @@ Each upload deletes itself. Errors are problem details (RFC 9457).
 
 A page in a browser is identified by the visitor's cookie; requests that change something also need
 the CSRF token, as `X-CSRFToken`. A program sends no cookie. It keeps the `owner_token` of its first
-upload, and sends it as `Authorization: Bearer …` from then on.
+upload or link, and sends it as `Authorization: Bearer …` from then on.
+
+Files share a link where their `link_id` says so: make it with `POST /api/links`, or take the one of
+an upload. At most 100 may.
 """
 
 
@@ -56,22 +59,24 @@ class API(NinjaAPI):
                     if int(status) >= 400:
                         (content,) = response["content"].values()
                         response["content"] = {PROBLEM: content}
-        begin = document["paths"]["/api/uploads"]["post"]
-        begin["security"].append({})  # this operation needs no authorisation
-        begin["responses"][201]["links"] = {
-            operation["operationId"]: {
-                "operationId": operation["operationId"],
-                "parameters": {"upload_id": "$response.body#/id"},
+        for collection, parameter in (("uploads", "upload_id"), ("links", "link_id")):
+            begin = document["paths"][f"/api/{collection}"]["post"]
+            begin["security"].append({})  # this operation needs no authorisation
+            begin["responses"][201]["links"] = {
+                operation["operationId"]: {
+                    "operationId": operation["operationId"],
+                    "parameters": {parameter: "$response.body#/id"},
+                }
+                for path, methods in document["paths"].items()
+                if f"{{{parameter}}}" in path
+                for operation in methods.values()
             }
-            for path, methods in document["paths"].items()
-            if "{upload_id}" in path
-            for operation in methods.values()
-        }
         return document
 
 
 api = API(title="S3Tasks", version="1", description=DESCRIPTION, docs=DocsPage())
-api.add_router("", router)
+api.add_router("", uploads.router)
+api.add_router("", links.router)
 
 
 @api.exception_handler(UploadError)

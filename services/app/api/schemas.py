@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from django.conf import settings
 from ninja import Schema
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, Strict
 
 from uploads import limits
 from uploads.models import State
@@ -19,6 +19,9 @@ FILENAME = {
     "maxLength": limits.FILENAME_MAX,
     "pattern": rf"^(?!\.{{1,2}}$)[^/\\{limits.UNSHOWN}]+$",
 }
+# File names with slashes between them, or nothing.
+PART = rf"(?!\.{{1,2}}(/|$))[^/\\{limits.UNSHOWN}]{{1,{limits.FILENAME_MAX}}}"
+FOLDER = {"maxLength": limits.FOLDER_MAX, "pattern": f"^({PART}(/{PART})*)?$"}
 
 
 def stated(**constraints: Any) -> Any:
@@ -34,13 +37,11 @@ def whole(value: Any) -> Any:
 Whole = Annotated[int, BeforeValidator(whole)]
 
 
-class ClaimIn(Schema):
-    """An upload that a client announces."""
+class NameAndTime(Schema):
+    """What a client may say of a link."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    filename: Annotated[str, stated(**FILENAME)]
-    content_type: str = Field(description="The client's guess; the bytes decide.")
     name: Annotated[str, stated(**NAME)] = ""
     ttl: Annotated[Whole | None, Field(description="Seconds; null: the site's default.")] = Field(
         default=None,
@@ -51,6 +52,13 @@ class ClaimIn(Schema):
             ]
         },
     )
+
+
+class ClaimIn(NameAndTime):
+    """An upload that a client announces."""
+
+    filename: Annotated[str, stated(**FILENAME)]
+    content_type: str = Field(description="The client's guess; the bytes decide.")
 
 
 class ImageClaim(ClaimIn):
@@ -65,6 +73,14 @@ class FileClaim(ClaimIn):
 
     kind: Literal["file"]
     size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_FILE_BYTES)]
+    link_id: Annotated[
+        uuid.UUID | None,
+        Strict(False),  # JSON writes it as a string
+        Field(description="Which link it joins, whose name and ttl count; none: one of its own."),
+    ] = None
+    folder: Annotated[str, stated(**FOLDER)] = Field(
+        default="", description="Where it lies among the link's files: `photos/2026`."
+    )
 
 
 AnyClaim = Annotated[ImageClaim | FileClaim, Field(discriminator="kind")]
@@ -97,7 +113,8 @@ class UploadOut(Schema):
     state: State = Field(description="An image is `checking` until it has been made safe.")
     reason: str = Field(description="Why the image was rejected, else blank.")
     name: str
-    filename: str
+    filename: str = Field(description="Numbered, where the link had one of this name.")
+    folder: str
     size: int
     content_type: str
     link: str | None = Field(description="The link to share. Null while pending or rejected.")
@@ -105,6 +122,32 @@ class UploadOut(Schema):
     thumbnail: str | None = Field(description="A ready image's thumbnail, for some minutes.")
     expires_at: datetime | None = Field(description="Null while pending.")
     seconds_left: float | None = Field(description="Until `expires_at`, by the server's clock.")
+
+
+class LinkIn(NameAndTime):
+    """A link that files will join."""
+
+
+class LinkOut(Schema):
+    """One link with its uploads."""
+
+    id: uuid.UUID
+    link: str = Field(description="The link to share.")
+    name: str
+    uploads: list[UploadOut] = Field(description="Those that are there.")
+    size: int
+    ttl: int = Field(description="Seconds from its first upload on.")
+    protected: bool
+    max_downloads: int | None
+    downloads: int
+    expires_at: datetime | None = Field(description="Null while it has no uploads.")
+    seconds_left: float | None = Field(description="Until `expires_at`, by the server's clock.")
+
+
+class MadeLinkOut(LinkOut):
+    """A new link, and what manages it."""
+
+    owner_token: str = Field(description="Sent as `Authorization: Bearer …`, it manages this link.")
 
 
 class ProblemOut(Schema):

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
-from api.schemas import AnyClaim, ClaimedOut, ProblemOut, UploadOut
+from api.schemas import AnyClaim, ClaimedOut, FileClaim, ImageClaim, ProblemOut, UploadOut
 from s3tasks.web import visitor_cookie
 from s3tasks.web.share_link import share_link
 from uploads import discard, quotas
@@ -35,7 +35,7 @@ def problems(*statuses: int) -> dict[Any, Any]:
 @router.post(
     "/uploads",
     auth=[OwnerToken(), VisitorCookie(), Newcomer()],
-    response={201: ClaimedOut, **problems(400, 403, 415, 422, 429)},
+    response={201: ClaimedOut, **problems(400, 403, 404, 415, 422, 429)},
 )
 def begin_upload(
     request: Request, response: HttpResponse, claim: Annotated[AnyClaim, Body(...)]
@@ -51,6 +51,7 @@ def begin_upload(
         name=claim.name,
         ttl=claim.ttl,
         address=source_of(address),
+        **joining(claim),
     )
     claimed = ticket.claim_with_ticket(checked, content_type=claim.content_type)
     if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the upload
@@ -104,6 +105,13 @@ def delete_upload(request: Request, upload_id: uuid.UUID) -> Status[None]:
     return Status(204, None)
 
 
+def joining(claim: ImageClaim | FileClaim) -> dict[str, Any]:
+    """Of a file, the link that it joins and the folder that it lies in; nothing of an image."""
+    if isinstance(claim, ImageClaim):
+        return {}
+    return {"link_id": claim.link_id, "folder": claim.folder}
+
+
 def owner_of(request: Request) -> uuid.UUID:
     """The owner of the uploads that the request is about."""
     return quotas.owner_for(request.auth)
@@ -125,6 +133,7 @@ def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "reason": upload.reason_sentence,
         "name": upload.link.name,
         "filename": upload.filename,
+        "folder": upload.folder,
         "size": upload.size_bytes,
         "content_type": upload.content_type,
         "link": share_link(request, upload),

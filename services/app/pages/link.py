@@ -8,10 +8,10 @@ from django.views import View
 
 from pages import errors, qr
 from pages.base import PageView
-from s3tasks.web.plain_text import prefers_html
+from s3tasks.web.plain_text import TEXT, prefers_html
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
-from uploads.links.follow import find_shared, follow_link
+from uploads.links.follow import find_shared, follow_link, uploads_behind
 from uploads.links.preview import preview
 from uploads.models import Kind
 from uploads.storage import Method
@@ -22,10 +22,10 @@ class LinkView(PageView):
 
     kind = Kind.FILE
 
-    def bytes(self, token: str, filename: str | None = None) -> HttpResponse:
+    def bytes(self, token: str, path: str | None = None) -> HttpResponse:
         """A redirect to them."""
         method: Method = "HEAD" if self.request.method == "HEAD" else "GET"
-        address = follow_link(token=token, kind=self.kind, filename=filename, method=method)
+        address = follow_link(token=token, kind=self.kind, path=path, method=method)
         response = redirect(address)
         # Browsers ask a redirect too whether a page of another site may show where it leads.
         response["Cross-Origin-Resource-Policy"] = "cross-origin"
@@ -42,19 +42,37 @@ class Image(LinkView):
 
 
 class File(LinkView):
-    """`/f/<token>/<filename>`: that file, as a download."""
+    """`/f/<token>/<path>`: that file, with the folder that it lies in, as a download."""
 
-    def get(self, request: HttpRequest, token: str, filename: str) -> HttpResponse:
-        return self.bytes(token, filename)
+    def get(self, request: HttpRequest, token: str, path: str) -> HttpResponse:
+        return self.bytes(token, path)
 
 
 class Page(LinkView):
     """`/f/<token>`: the page of the link for who asks for HTML; the bytes for who does not."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        response = self.page(token) if prefers_html(request) else self.bytes(token)
+        if prefers_html(request):
+            response = self.page(token)
+        else:
+            response = self.lines(token) or self.bytes(token)
         patch_vary_headers(response, ["Accept"])
         return response
+
+    def lines(self, token: str) -> HttpResponse | None:
+        """Of several files, `size name address` on a line each; None of one."""
+        uploads = uploads_behind(token=token, kind=self.kind)
+        if len(uploads) == 1:
+            return None
+        present = page_check().present(uploads)
+        if not present:
+            raise UploadNotFound(_("This link has expired, or it never existed."))
+        lines = [
+            f"{upload.size_bytes} {upload.path}"
+            f" {self.request.build_absolute_uri(upload.file_address)}\n"
+            for upload in present
+        ]
+        return HttpResponse("".join(lines), content_type=TEXT)
 
     def page(self, token: str) -> HttpResponse:
         """What its receiver reads before the download."""

@@ -21,14 +21,14 @@ class TokenConverter(StringConverter):
     regex = "[A-Za-z0-9_-]+"
 
 
-class FilenameConverter(StringConverter):
-    """Any file name."""
+class PathConverter(StringConverter):
+    """Any file name, and the folder before it."""
 
     regex = r"[\s\S]+"
 
 
 register_converter(TokenConverter, "token")
-register_converter(FilenameConverter, "filename")
+register_converter(PathConverter, "anything")
 
 urlpatterns = [
     # --- Anyone; a link opens for whoever was given its token of 128 random bits -----------------
@@ -38,7 +38,7 @@ urlpatterns = [
     path("i/<token:token>.svg", link.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
     path("f/<token:token>", link.Page.as_view(), name="file-link"),
     path("f/<token:token>.svg", link.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
-    path("f/<token:token>/<filename:filename>", link.File.as_view(), name="file"),
+    path("f/<token:token>/<anything:path>", link.File.as_view(), name="file"),
     # --- The owner, by the visitor's cookie; a visitor without one gets a new one ----------------
     path("", views.Images.as_view(), name="images"),
     path("images/clear/", views.Clear.as_view(kind=Kind.IMAGE), name="clear-images"),

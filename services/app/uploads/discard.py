@@ -60,6 +60,18 @@ def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
         discard_uploads(ids=[Upload.objects.of_owner(owner, upload_id).id])
 
 
+def discard_link(*, link_id: uuid.UUID, owner: uuid.UUID) -> int:
+    """Discard one of the owner's links with all its uploads; how many went. Raises UploadNotFound
+    where it is not theirs or gone."""
+    with transaction.atomic():
+        lock_owner(owner)
+        link = Link.objects.select_for_update().of_owner(owner, link_id)
+        ids = Upload.objects.filter(link=link).values_list("id", flat=True)
+        count = discard_locked_uploads(ids=list(ids), links=[link.id])
+        discard_empty_links(ids=[link.id])  # also one that never had any
+        return count
+
+
 def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
     """Discard all of the owner's of one kind; how many went."""
     with transaction.atomic():

@@ -20,7 +20,7 @@ from uploads.bucket import marker
 from uploads.discard import discard_uploads
 from uploads.errors import BucketMismatch, StorageUnavailable
 from uploads.keys import PREFIXES, key_under, prefix_of
-from uploads.models import Upload
+from uploads.models import Link, Upload
 from uploads.redis import CircuitBreaker
 from uploads.storage import StoredObject, storage
 
@@ -102,6 +102,15 @@ class PageCheck:
             return uploads
         vanished = self._ask(asked, until=now + PAGE_WAITS)
         return [upload for upload in uploads if wanted.get(upload.id) not in vanished]
+
+    def present_links(self, links: list[Link]) -> list[Link]:
+        """Those of the links, read `with_uploads`, to which something is left, and that alone in
+        their `live_uploads`. All are looked at together, as `present` does."""
+        uploads = self.present([upload for link in links for upload in link.live_uploads])
+        present = {upload.id for upload in uploads}
+        for link in links:
+            link.live_uploads = [u for u in link.live_uploads if u.id in present]
+        return [link for link in links if link.live_uploads]
 
     def _ask(self, asked: list[MissingObject], *, until: float) -> set[MissingObject]:
         """The uploads whose objects storage doesn't have, if the bucket answers and is not another

@@ -15,6 +15,7 @@ from uploads.images import IMAGE_TYPES, sniff
 from uploads.models import Kind
 
 FILENAME_MAX = 255  # bytes in UTF-8; what file systems take
+FOLDER_MAX = 1000  # bytes in UTF-8, slashes too
 NAME_MAX = 100  # characters
 # Composing takes time, and may make four characters one. More of them are too long without it:
 # on Python 3.11.7 it is quadratic in a run of accents.
@@ -50,6 +51,7 @@ class Claim:
     owner: uuid.UUID
     kind: Kind
     filename: str
+    folder: str  # a relative path, which may be empty
     name: str
     size_bytes: int  # 0 while nobody knows
     ttl: timedelta
@@ -63,6 +65,7 @@ def check_claim(
     kind: Kind,
     filename: str,
     size_bytes: int | None,
+    folder: str = "",
     name: str = "",
     ttl: int | None = None,
     address: str | None = None,
@@ -81,6 +84,7 @@ def check_claim(
         owner=owner,
         kind=kind,
         filename=check_filename(filename),
+        folder=check_folder(folder),
         name=check_name(name),
         size_bytes=size_bytes or 0,
         ttl=check_ttl(ttl),
@@ -154,6 +158,25 @@ def check_filename(filename: str) -> str:
             _("The file name contains a line break or another invisible character.")
         )
     return filename
+
+
+def check_folder(folder: str) -> str:
+    """The relative path of the folder that a file lies in, `photos/2026`, each part of it as a file
+    name may be; empty where it lies in none. Raises InvalidUpload."""
+    if not folder:
+        return ""
+    if len(folder) <= FOLDER_MAX * DECOMPOSED_MAX:
+        folder = unicodedata.normalize("NFC", folder)
+    if len(folder.encode(errors="surrogatepass")) > FOLDER_MAX:
+        raise InvalidUpload(
+            _("The folder's path is too long; at most %d bytes are accepted.") % FOLDER_MAX
+        )
+    try:
+        return "/".join(check_filename(part) for part in folder.split("/"))
+    except InvalidUpload as error:
+        raise InvalidUpload(
+            _("The folder must be a relative path, such as photos/2026. %s") % error.sentence
+        ) from error
 
 
 def check_name(name: str) -> str:

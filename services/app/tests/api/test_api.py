@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.test import Client
 
 from support.multipart import post
+from support.program import HTML, Program, is_problem, send
 from support.samples import at_once, keys, picture, purge_when_tickets_are_over
 from uploads import processing
 from uploads.models import Installation, Refusal, State, Upload
@@ -18,68 +19,9 @@ from uploads.sweeps import clocks, housekeeping, purge
 pytestmark = pytest.mark.django_db
 
 FIELDS = {
-    "id", "kind", "state", "reason", "name", "filename", "size", "content_type", "link",
+    "id", "kind", "state", "reason", "name", "filename", "folder", "size", "content_type", "link",
     "link_id", "thumbnail", "expires_at", "seconds_left",
 }  # fmt: skip
-HTML = b"<script>fetch('/api/uploads')</script>"
-
-
-class Program:
-    """A client without cookies that keeps its owner_token."""
-
-    def __init__(self, **defaults):
-        self.client = Client(enforce_csrf_checks=True, **defaults)
-        self.headers = {}
-
-    def call(self, method, path, data=None, **extra):
-        content = b"" if data is None else json.dumps(data)
-        return self.client.generic(
-            method, f"/api/{path}", content, "application/json", headers=self.headers, **extra
-        )
-
-    def begin(self, kind="file", size=4, **fields):
-        claim = {"kind": kind, "filename": "a.bin", "size": size, "content_type": ""} | fields
-        answer = self.call("POST", "uploads", claim)
-        if answer.status_code == 201:
-            self.headers = {"Authorization": f"Bearer {answer.json()['owner_token']}"}
-        return answer
-
-    def upload(self, content, kind="file", **fields):
-        """Begin, send, complete; the last answer."""
-        begun = self.begin(kind, len(content), **fields).json()
-        assert send(begun["ticket"], content) == 204
-        return self.call("POST", f"uploads/{begun['id']}/complete")
-
-    def refused(self) -> str:
-        """The id of an upload that was refused."""
-        begun = self.begin("image", len(HTML)).json()
-        send(begun["ticket"], HTML)
-        is_problem(self.call("POST", f"uploads/{begun['id']}/complete"), 422)
-        return begun["id"]
-
-
-def send(ticket, content, **changed) -> int:
-    """Post the bytes as a browser does: to S3, or to the app itself; the status."""
-    fields = ticket["fields"] | changed
-    if "/storage/" not in ticket["url"]:
-        files = {"file": ("a", content)}
-        return requests.post(ticket["url"], data=fields, files=files, timeout=5).status_code
-    path = ticket["url"].removeprefix("http://testserver")
-    return post(
-        Client(enforce_csrf_checks=True), path, *fields.items(), ("file", "a", content)
-    ).status_code
-
-
-def is_problem(answer, status) -> str:
-    """Check that the answer is problem details of the status; its sentence."""
-    assert answer.status_code == status, answer.content
-    assert answer["Content-Type"] == "application/problem+json"
-    assert answer["Cache-Control"] == "no-store"
-    problem = answer.json()
-    assert problem["status"] == status
-    assert problem["type"] == "about:blank"
-    assert problem["title"]
-    return problem["detail"]
 
 
 @pytest.fixture
@@ -555,6 +497,10 @@ class TestDocument:
             ("get", "/api/uploads/{upload_id}"),
             ("delete", "/api/uploads/{upload_id}"),
             ("post", "/api/uploads/{upload_id}/complete"),
+            ("get", "/api/links"),
+            ("post", "/api/links"),
+            ("get", "/api/links/{link_id}"),
+            ("delete", "/api/links/{link_id}"),
         }
 
     def test_its_page_needs_nothing_from_elsewhere(self, store, client):

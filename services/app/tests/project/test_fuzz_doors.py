@@ -114,7 +114,15 @@ def doors(disk, receive, settings):
         *(f"/f/{file.link.token}.svg", f"/i/{image.link.token}.svg", "/f/x.svg"),
         *(f"/d/{secret}", f"/d/{secret}x", "/d/%00", "/d/%ff:1:x"),
         *(read, read + "x", ticket, ticket + "x", "/storage/.eJw:1:x", "/storage/%00"),
-        *("/api/uploads", "/api/docs", "/api/openapi.json", "/api/", "/api/nothing"),
+        *(
+            "/api/links",
+            f"/api/links/{file.link_id}",
+            "/api/uploads",
+            "/api/docs",
+            "/api/openapi.json",
+            "/api/",
+            "/api/nothing",
+        ),
         *(f"/api/uploads/{file.id}", f"/api/uploads/{file.id}/complete", "/api/uploads/x"),
         *(
             "/healthz",

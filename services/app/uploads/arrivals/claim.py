@@ -5,6 +5,7 @@ every change of an owner's set first takes the owner's lock.
 """
 
 from datetime import timedelta
+from pathlib import PurePosixPath
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -12,14 +13,15 @@ from django.utils.translation import gettext as _
 
 from uploads import deadline
 from uploads.discard import discard_uploads, queue_keys
-from uploads.errors import InvalidUpload, UploadNotFound
-from uploads.limits import Claim, check_may_share
+from uploads.errors import InvalidUpload
+from uploads.limits import FILENAME_MAX, Claim, check_may_share
 from uploads.models import Kind, Link, State, Upload
 from uploads.patience import SLOWEST
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 
 TICKET_LIFE = timedelta(minutes=5)
 LINK_UPLOADS_MAX = 100  # files of one link
+LONGEST_EXTENSION = 20  # characters; what is longer behind a dot is no extension
 
 
 def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
@@ -42,7 +44,8 @@ def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
             link=link,
             owner=claim.owner,
             kind=claim.kind,
-            filename=claim.filename,
+            filename=free_filename(claim),
+            folder=claim.folder,
             size_bytes=claim.size_bytes,
             deadline=deadline,
             sender=sender,
@@ -67,10 +70,7 @@ def link_to_join(claim: Claim) -> Link | None:
     """
     if claim.link_id is None:
         return None
-    mine = Link.objects.known().filter(id=claim.link_id, owner=claim.owner)
-    link = mine.select_for_update().first()
-    if link is None:
-        raise UploadNotFound(_("There is no such link. It may have expired."))
+    link = Link.objects.known().select_for_update().of_owner(claim.owner, claim.link_id)
     check_may_share(link.kind)
     if link.uploads.count() >= LINK_UPLOADS_MAX:
         raise InvalidUpload(
@@ -78,6 +78,31 @@ def link_to_join(claim: Claim) -> Link | None:
             % LINK_UPLOADS_MAX
         )
     return link
+
+
+def free_filename(claim: Claim) -> str:
+    """The claimed name; numbered, `report (2).pdf`, where a file of the link and the folder has it
+    already. Needs the link's lock."""
+    if claim.link_id is None:
+        return claim.filename
+    beside = Upload.objects.filter(link_id=claim.link_id, folder=claim.folder)
+    taken = set(beside.values_list("filename", flat=True))
+    name, number = claim.filename, 1
+    while name in taken:
+        number += 1
+        name = numbered(claim.filename, number)
+    return name
+
+
+def numbered(filename: str, number: int) -> str:
+    """`report (2).pdf`; what is too long with its number loses the end of what stands before it."""
+    extension = PurePosixPath(filename).suffix
+    if len(extension) > LONGEST_EXTENSION:
+        extension = ""
+    end = f" ({number}){extension}"
+    room = FILENAME_MAX - len(end.encode())
+    stem = filename.removesuffix(extension).encode()[:room].decode(errors="ignore")
+    return stem + end
 
 
 def drop_upload(upload: Upload) -> None:

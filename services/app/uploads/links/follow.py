@@ -42,16 +42,14 @@ def uploads_behind(*, token: str, kind: Kind) -> list[Upload]:
     return found
 
 
-def follow_link(
-    *, token: str, kind: Kind, filename: str | None = None, method: Method = "GET"
-) -> str:
+def follow_link(*, token: str, kind: Kind, path: str | None = None, method: Method = "GET") -> str:
     """The signed address behind a share link: an image is shown, a file downloaded.
 
-    Raises UploadNotFound, also where no file of the link has the name given, or StillChecking while
-    an image is not safe.
+    `path`: the name of one of its files, with its folder; the first of them where None. Raises
+    UploadNotFound, also where none is called so, or StillChecking while an image is not safe.
     """
     found = uploads_behind(token=token, kind=kind)
-    named = [upload for upload in found if filename in (None, upload.filename)]
+    named = [upload for upload in found if path in (None, upload.path)]
     if not named:
         raise UploadNotFound(_("There is no file of this name behind this link."))
     upload = named[0]

@@ -3,13 +3,15 @@
 import secrets
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Cast, Extract, Now
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 
+from uploads.errors import UploadNotFound
 from uploads.models.kind import Kind
 from uploads.models.moment import Moment
 
@@ -41,6 +43,20 @@ class LinkQuerySet(models.QuerySet["Link"]):
         old = Q(expires_at__lte=moment) | Q(expires_at=None, created_at__lte=moment - EMPTY_LIFE)
         return self.filter(old, uploads=None)
 
+    def with_seconds_left(self) -> "LinkQuerySet":
+        """With `seconds_left` on each: a float, what remains of its life by Postgres's clock; None
+        where that has not begun."""
+        left = Extract(F("expires_at") - Now(), "epoch")
+        seconds = Cast(left, models.FloatField())
+        return self.annotate(seconds_left=seconds)  # type: ignore[no-redef]  # declared below
+
+    def of_owner(self, owner: uuid.UUID, link_id: uuid.UUID) -> "Link":
+        """The owner's link; raises UploadNotFound where it is somebody else's, or gone."""
+        link = self.filter(id=link_id, owner=owner).first()
+        if link is None:
+            raise UploadNotFound(gettext("There is no such link. It may have expired."))
+        return link
+
     def spend(self, link_id: uuid.UUID) -> bool:
         """Whether the link is live and had a download left, which is counted now. Of any number at
         the same moment, as many are told so as there were left."""
@@ -67,6 +83,9 @@ class Link(models.Model):
     password = models.CharField(max_length=128, blank=True, help_text="Hashed; blank: none.")
     max_downloads = models.PositiveIntegerField(null=True, blank=True)
     downloads = models.PositiveIntegerField(gettext_lazy("downloads"), default=0, db_default=0)
+
+    seconds_left: float | None  # where it was read `with_seconds_left`
+    live_uploads: list[Any]  # where it was read `with_uploads`
 
     objects = LinkQuerySet.as_manager()
 
@@ -100,6 +119,11 @@ class Link(models.Model):
     def get_absolute_url(self) -> str:
         """Its path, whose name is the kind's."""
         return reverse(f"{self.kind}-link", args=[self.token])
+
+    @property
+    def size_bytes(self) -> int:
+        """How much its `live_uploads` are together."""
+        return sum(upload.size_bytes for upload in self.live_uploads)
 
     @property
     def is_protected(self) -> bool:

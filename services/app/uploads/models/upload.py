@@ -109,6 +109,13 @@ class Upload(models.Model):
     owner = models.UUIDField(help_text="The visitor's random id; on a shared board, the board's.")
     link = models.ForeignKey(Link, models.CASCADE, related_name="uploads", editable=False)
     filename = models.CharField(gettext_lazy("file name"), max_length=255)
+    folder = models.CharField(
+        max_length=1000,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Where it lies among its link's files: a relative path; blank: in none.",
+    )
     size_bytes = models.BigIntegerField(
         gettext_lazy("bytes"), help_text="As claimed while pending; then as stored."
     )
@@ -193,9 +200,14 @@ class Upload(models.Model):
         return f"{self.kind} {self.id} ({self.state})"
 
     @property
+    def path(self) -> str:
+        """Its name among its link's files, the folder before it: no other of them has it."""
+        return f"{self.folder}/{self.filename}" if self.folder else self.filename
+
+    @property
     def file_address(self) -> str:
         """The path at which a file is always its bytes, under its own name."""
-        return reverse("file", args=[self.link.token, self.filename])
+        return reverse("file", args=[self.link.token, self.path])
 
     @property
     def reason_sentence(self) -> str:
