@@ -5,11 +5,11 @@ from django.utils.translation import gettext_lazy
 
 
 class UploadsConfig(AppConfig):
-    """Connects the signals and registers the system checks."""
+    """Connects the signals."""
 
     name = "uploads"
     verbose_name = gettext_lazy("Uploads")
 
     def ready(self) -> None:
         """Import what registers itself."""
-        from uploads import checks, signals  # noqa: F401
+        from uploads import signals  # noqa: F401

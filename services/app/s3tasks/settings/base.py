@@ -144,6 +144,7 @@ RECONCILE_EVERY = env.number("RECONCILE_EVERY", 300, minimum=1)  # seconds
 # --- Storage -------------------------------------------------------------------------------------
 
 USE_S3 = env.flag("USE_S3", True)
+ON_DYNO = bool(env.text("DYNO"))  # Heroku sets it: the disk is gone at each restart
 AWS_ACCESS_KEY_ID = env.text("AWS_ACCESS_KEY_ID")
 AWS_SECRET_ACCESS_KEY = env.text("AWS_SECRET_ACCESS_KEY")
 AWS_SESSION_TOKEN = env.text("AWS_SESSION_TOKEN")  # only temporary keys have one

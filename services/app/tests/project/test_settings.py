@@ -159,7 +159,10 @@ def test_production_without_a_trusted_proxy_is_warned_of_endless_redirects():
 
 def test_a_dyno_refuses_local_disk():
     done = manage("check", USE_S3="False", DYNO="web.1")
-    assert "USE_S3=False on Heroku" in done.stderr
+    assert done.returncode != 0
+    assert "(s3tasks.E001) USE_S3=False on Heroku" in done.stderr
+    assert manage("check", USE_S3="False").returncode == 0
+    assert manage("check", DYNO="web.1").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -235,10 +238,10 @@ print(answer(RequestFactory(headers=headers).get("/")).content.decode())
 
 
 def test_a_largest_file_beyond_one_share_is_warned_of(settings):
-    from uploads import checks
+    from s3tasks import checks
 
     settings.MAX_TOTAL_BYTES = 20 * settings.MAX_FILE_BYTES
     assert checks.check_largest_file_fits_a_share() == []
     settings.MAX_TOTAL_BYTES -= 1
     (warning,) = checks.check_largest_file_fits_a_share()
-    assert warning.id == "uploads.W001"
+    assert warning.id == "s3tasks.W002"

@@ -13,12 +13,12 @@ from uploads.sweeps import clocks, report
 class Command(BaseCommand):
     """One command rather than three: each start of Django takes a second."""
 
-    help = "Migrate the database, check the settings, pair the bucket with it, and verify that."
+    help = "Check the settings, migrate the database, pair the bucket with it, and verify that."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Safe to run again; whatever fails stops the deployment."""
-        call_command("migrate", interactive=False)
         call_command("check", databases=["default"])
+        call_command("migrate", interactive=False)
         report.begin()
         with suppress(StorageUnavailable):  # whom pair_bucket asks next
             if sentence := clocks.difference():
