@@ -14,14 +14,14 @@ from uploads.images.formats import MAX_FRAMES
 from uploads.images.png import SIGNATURE, Chunk, chunk, chunks, colour_profile, sound_pixels
 from uploads.images.reasons import DAMAGED
 
-MOST = 2**31 - 1  # that a number of four bytes may be
+MOST = 2**31 - 1  # the largest number that the four bytes of a PNG may hold
 SHARED = {b"IHDR", b"PLTE", b"tRNS"}  # by all frames
 SHARED_MAX_BYTES = 768  # a palette of 256 colours
 
 
 @dataclass
 class Frame:
-    """A frame as its chunks tell it."""
+    """A frame, read from its chunks."""
 
     control: bytes
     data: list[bytes] = field(default_factory=list)
@@ -34,10 +34,10 @@ class Frame:
 
 
 def film(path: Path) -> Film | None:
-    """The film that a PNG is; None of a still.
+    """The film of an animated PNG; None for a still.
 
-    Its default picture, which programs show that know no animations, may be no part of it and is
-    then left out. Raises ImageRejected where frames are missing or make no sense.
+    The default picture, for programs that don't know animations, need not be one of the frames;
+    then it is left out. Raises ImageRejected if frames are missing or make no sense.
     """
     head, control = read_head(chunks(path, longest=SHARED_MAX_BYTES))
     count, plays = struct.unpack(">II", control)
@@ -52,7 +52,7 @@ def film(path: Path) -> Film | None:
 
 
 def read_head(found: Iterator[Chunk]) -> tuple[list[Chunk], bytes]:
-    """What all frames share, and how many there are and how often they are shown."""
+    """The chunks that all frames share, the number of frames, and how often they are played."""
     head, control = [], bytes(8)
     for each in found:
         if each.kind == b"IDAT":
@@ -66,7 +66,7 @@ def read_head(found: Iterator[Chunk]) -> tuple[list[Chunk], bytes]:
 
 
 def read_frames(found: Iterator[Chunk], most: int) -> list[Frame]:
-    """The frames in their order, and not more. Raises ImageRejected where one is missing."""
+    """The frames in their order, no more than announced. Raises ImageRejected if one is missing."""
     frames: list[Frame] = []
     number = 0
     for each in found:
@@ -83,7 +83,7 @@ def read_frames(found: Iterator[Chunk], most: int) -> list[Frame]:
                 frames.append(Frame(each.data[4:] if each.is_sound else b""))
             elif frames:
                 frames[-1].add(each.data[4:], is_sound=each.is_sound)
-        elif each.kind == b"IEND" and frames:  # fewer than it said: browsers show those
+        elif each.kind == b"IEND" and frames:  # fewer than announced: browsers show those there are
             return frames
     if len(frames) < most:
         raise ImageRejected(DAMAGED)

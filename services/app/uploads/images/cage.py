@@ -1,7 +1,8 @@
-"""What a process can no longer do: take much, reach the network, a file or another process.
+"""The cage around a picture's process: limits on what it takes, and no way to the network, to other
+files or to other processes.
 
-Each part is left out where the kernel has it not, so that pictures are made safe on any system;
-`shut` says which parts held. Neither can be taken off again, by this process or one that it makes.
+A part that the kernel doesn't support is left out, so that pictures are made safe on any system;
+`shut` returns the parts in force. The process can't undo any of them, nor can a child of it.
 
 * Landlock, Linux 5.13: https://docs.kernel.org/userspace-api/landlock.html
 * seccomp: https://docs.kernel.org/userspace-api/seccomp_filter.html
@@ -23,20 +24,20 @@ OPEN_FILES = 64
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
 
-# Of linux/landlock.h, whose system calls have the same numbers everywhere.
+# From linux/landlock.h; its system calls have the same numbers on all machines.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 READ_FILE, READ_DIR = 1 << 2, 1 << 3
 WRITE_FILE, REMOVE_FILE, MAKE_REG, TRUNCATE = 1 << 1, 1 << 5, 1 << 8, 1 << 14
 READ = READ_FILE | READ_DIR
 WRITE = READ | WRITE_FILE | REMOVE_FILE | MAKE_REG | TRUNCATE
 ON_A_FILE = READ_FILE | WRITE_FILE | TRUNCATE
-# What each version of it can forbid: files; from the fourth on TCP; from the sixth on abstract
+# What Landlock can forbid: files; from version 4 on also TCP; from version 6 on also abstract
 # sockets and signals.
 FILES = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1, 5: (1 << 16) - 1}
 TCP, SCOPES = 0b11, 0b11
 
-# By machine: what seccomp calls it, and the numbers of what is forbidden, of asm/unistd.h. Not even
-# with Landlock could it do without: that knows neither UDP nor sockets with a path.
+# By machine: seccomp's name for it, and the numbers of the forbidden calls, from asm/unistd.h.
+# Landlock can't replace this list: it forbids neither UDP nor sockets with a path.
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 FORBIDDEN = {
     "socket": (41, 198),
@@ -62,10 +63,10 @@ CLONE_THREAD = 0x10000
 
 
 def limit(*, data_bytes: int, file_bytes: int, cpu_seconds: int) -> None:
-    """Take no more memory, disk and time than that: of the kernel's limits of a process.
+    """Set the kernel's limits on this process's memory, disk and time.
 
-    None of how many processes: the kernel counts all of the user's, in other containers too, and
-    threads with them. `shut` allows no process at all.
+    There is no limit on the number of processes, because the kernel counts all processes and
+    threads of the user, also in other containers. `shut` forbids new processes anyway.
     """
     for kind, most in [
         (resource.RLIMIT_DATA, data_bytes),
@@ -75,14 +76,16 @@ def limit(*, data_bytes: int, file_bytes: int, cpu_seconds: int) -> None:
     ]:
         hard = resource.getrlimit(kind)[1]
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with suppress(OSError, ValueError):  # macOS knows no limit of memory
+        with suppress(OSError, ValueError):  # macOS has no limit on memory
             resource.setrlimit(kind, (allowed, allowed))
-    # The first ends it by SIGXCPU, by which it is known; the second whatever it does about that.
+    # At the first limit the kernel sends SIGXCPU, which shows the reason; at the second it kills
+    # the process even if it ignored that.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
 
 
 def shut(*, read: Iterable[Path], write: Iterable[Path]) -> list[str]:
-    """Open nothing but these files and folders and what is in them; which parts the kernel had."""
+    """From here on, open only these files, and files in these folders; returns the parts in
+    force."""
     if sys.platform != "linux":
         return []
     libc = ctypes.CDLL(None, use_errno=True)
@@ -100,7 +103,7 @@ def shut(*, read: Iterable[Path], write: Iterable[Path]) -> list[str]:
 
 
 def shut_files(libc: ctypes.CDLL, read: Iterable[Path], write: Iterable[Path]) -> bool:
-    """By Landlock; whether the kernel has it."""
+    """Shut off files with Landlock; whether the kernel has it."""
     version = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), 1)
     if version < 1:
         return False
@@ -124,7 +127,7 @@ def shut_files(libc: ctypes.CDLL, read: Iterable[Path], write: Iterable[Path]) -
 
 
 def shut_calls(libc: ctypes.CDLL) -> bool:
-    """By seccomp, no network, no other program, no other process; whether the kernel has it."""
+    """Forbid network, programs and new processes with seccomp; whether the kernel has it."""
     machine = platform.machine()
     if machine not in MACHINES:
         return False
@@ -139,13 +142,14 @@ def shut_calls(libc: ctypes.CDLL) -> bool:
     steps = [
         step(load, architecture),
         step(equal, MACHINES[machine], 1, 0),
-        step(ending, refuse | errno.EPERM),  # another machine's numbers
+        step(ending, refuse | errno.EPERM),  # a call with another machine's numbers
         step(load, number),
     ]
     for numbers in FORBIDDEN.values():
         if (call := numbers[column]) is not None:
             steps += [step(equal, call, 0, 1), step(ending, refuse | errno.EPERM)]
-    # A thread is made by the older call, whose flags can be seen, where there is not the newer one.
+    # Without the newer call, a library makes a thread by the older one, whose flags this filter can
+    # check.
     steps += [step(equal, CLONE3[column], 0, 1), step(ending, refuse | errno.ENOSYS)]
     steps += [
         step(equal, CLONE[column], 0, 4),
@@ -159,7 +163,7 @@ def shut_calls(libc: ctypes.CDLL) -> bool:
             step(equal, numbers[column], 0, 5),
             step(load, argument),
             step(equal, os.getpid(), 2, 0),
-            step(equal, 0, 1, 0),  # itself too, or its group, which is its own
+            step(equal, 0, 1, 0),  # signals only to itself, or to its own group
             step(ending, refuse | errno.EPERM),
             step(ending, allow),
         ]

@@ -10,7 +10,8 @@ from uploads.images.vips import PROFILE, load_vips, profile_of
 if TYPE_CHECKING:
     import pyvips
 
-# Every sixth of the colour cube, or of the greys, by the number of a picture's colour bands.
+# Sample colours, in six steps from dark to light: the colour cube or the greys, by the number of a
+# picture's colour bands.
 SAMPLES = {
     1: bytes(range(0, 256, 51)),
     3: bytes(
@@ -36,13 +37,14 @@ def to_srgb(image: pyvips.Image) -> pyvips.Image:
     converted = in_colour(image).icc_transform(
         "srgb", embedded=True, intent="relative", depth=depth
     )
-    if image.bands < 3:  # a grey one, which need not take three times the bytes
+    if image.bands < 3:  # grey stays grey, with a third of the bytes
         converted = converted.colourspace("grey16" if depth == 16 else "b-w")
     return converted
 
 
 def from_inks(image: pyvips.Image, profile: bytes | Hdr | None) -> pyvips.Image:
-    """A picture for print by its profile; without one of that kind as browsers show it."""
+    """A picture for print, converted by its profile; without a profile for print, as browsers show
+    it."""
     if isinstance(profile, bytes) and profile[16:20] == b"CMYK":
         return image.icc_transform("srgb", embedded=True, input_profile="cmyk")
     black = 255 - image[3]
@@ -51,7 +53,7 @@ def from_inks(image: pyvips.Image, profile: bytes | Hdr | None) -> pyvips.Image:
 
 
 def in_colour(image: pyvips.Image) -> pyvips.Image:
-    """The same, with a red, a green and a blue where its profile is for such."""
+    """The picture in red, green and blue, if its profile is for those."""
     if image.bands >= 3 or bytes(image.get(PROFILE)[16:20]) != b"RGB ":
         return image
     grey = image[0]

@@ -1,12 +1,12 @@
-"""The program apart, which alone reads strangers' pictures: a process for each of them.
+"""The decoder: the only program that reads strangers' pictures, with a process for each of them.
 
 It is a fork server: it loads the libraries once, which takes longer than most pictures, and forks
 for each. It holds no secret (a new Python without an environment) and never looks at a picture
 itself, as libvips may not be used before a fork: its threads would stay behind.
 
-Requests and answers are lines of JSON, on its standard input and output. It ends when its input
-does, so with the worker that started it, or when nothing was asked for a while. `uploads.images
-.safe` asks it. Strangers have got into servers through such libraries
+Requests and answers are lines of JSON, on its standard input and output. It exits when its input
+ends, which is when its worker does, or when no request came for a while. `uploads.images .safe`
+asks it. Strangers have got into servers through such libraries
 (https://github.com/strukturag/libheif/security/advisories): what they find here is `cage`. HEIC's
 wheel has an encoder in it that is under the GPL: a program beside the app, and no part of it.
 """
@@ -28,9 +28,9 @@ from uploads.images import cage, picture
 from uploads.images.reasons import DAMAGED, TOO_MUCH
 from uploads.images.vips import load_vips
 
-IDLE_SECONDS = 60  # after which nobody is waited for
-LOOK_EVERY = 20  # milliseconds; what a picture takes meanwhile, RLIMIT_DATA bounds
-ANSWER_BYTES = 16 * 1024  # and not more is read of what a picture's process says
+IDLE_SECONDS = 60  # without a request, after which it exits
+LOOK_EVERY = 20  # milliseconds; between two looks, RLIMIT_DATA limits the memory
+ANSWER_BYTES = 16 * 1024  # of an answer; a longer one is not read
 LIBRARIES = [
     *map(Path, {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib")}),
     *map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/local/lib", "/etc/ld.so.cache")),
@@ -39,11 +39,12 @@ LIBRARIES = [
 
 def main() -> None:
     """Answer one request after the other."""
-    # Heroku sends the first to every process; the worker has it end what it has in hand.
+    # Heroku sends SIGTERM to every process, but this one must finish its picture; the worker ends
+    # it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     load_vips()
-    gc.freeze()  # what a child's collector does not touch stays shared with this process
+    gc.freeze()  # memory that a child's garbage collector doesn't touch stays shared
     say({"ready": True})
     requests = select.poll()
     requests.register(0, select.POLLIN)
@@ -67,7 +68,7 @@ def say(answer: dict[str, Any]) -> None:
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """How the picture's process ended, and what it said.
+    """How the picture's process ended, and its answer.
 
     `ended`: the signal or 0; `too_much`: whether it was ended here, since it took more memory, or
     longer, than it may; `cpu_seconds`: what it used of them.
@@ -92,7 +93,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def watch(child: int, reader: int, request: dict[str, Any]) -> tuple[bytes, bool]:
-    """What it said until it ended, and whether it was ended as it took too much, or as the worker
+    """Its output until it ended, and whether it was killed because it took too much or the worker
     is gone.
     """
     said, too_much, pause = b"", False, LOOK_EVERY
@@ -107,7 +108,7 @@ def watch(child: int, reader: int, request: dict[str, Any]) -> tuple[bytes, bool
             said = (said + received)[:ANSWER_BYTES]
             if not received:
                 open_files.unregister(reader)
-                pause = 1  # it is about to end, or has closed it and goes on
+                pause = 1  # it is about to exit, or has closed its output and goes on
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
         too_much = (
@@ -115,11 +116,12 @@ def watch(child: int, reader: int, request: dict[str, Any]) -> tuple[bytes, bool
             or memory_of(child) > request["memory_bytes"]
             or bool(events.get(0, 0) & select.POLLHUP)
         )
-    # Until it is waited for, its number can be nobody else's: with it goes what it left.
+    # Its process id stays its own until waitpid, so this kills nothing else but processes that it
+    # left behind.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child, signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
-    # What it said between the last look at the pipe and its end.
+    # Its output between the last look at the pipe and its end.
     rest = select.poll()
     rest.register(reader, select.POLLIN)
     while len(said) < ANSWER_BYTES and rest.poll(0):
@@ -131,9 +133,9 @@ def watch(child: int, reader: int, request: dict[str, Any]) -> tuple[bytes, bool
 
 
 def memory_of(process: int) -> int:
-    """How many bytes it has of its own; what is mapped of files the kernel can take back.
+    """The bytes of memory of its own, without mapped files, which the kernel can take back.
 
-    Of such a limit the kernel itself takes no notice: setrlimit(2), RLIMIT_RSS.
+    The kernel itself has no such limit any more: setrlimit(2), RLIMIT_RSS.
     """
     with suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
@@ -146,14 +148,15 @@ def memory_of(process: int) -> int:
 
 
 def be_a_picture(request: dict[str, Any], writer: int) -> None:
-    """Shut the cage, do what is asked, say what came of it, and end."""
+    """Shut the cage, do the work, print the result, and exit."""
     try:
         os.setsid()
         nothing = os.open(os.devnull, os.O_RDWR)
         for file in (0, 1, 2):
             os.dup2(nothing, file)
         os.close(nothing)
-        with suppress(OSError):  # whatever runs out of memory, this is what the kernel ends
+        # If the system runs out of memory, the kernel then kills this process first.
+        with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
         cage.limit(
             data_bytes=request["data_bytes"],
@@ -169,7 +172,7 @@ def be_a_picture(request: dict[str, Any], writer: int) -> None:
 
 
 def work(request: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
-    """What came of it: `done`, or `rejected` for a reason; what was not foreseen is in `error`."""
+    """The result: `done`, or `rejected` with a reason; unforeseen errors are in `error`."""
     try:
         if request["do"] == "look":
             return {"done": picture.look(source, folder, max_pixels=request["max_pixels"])}
@@ -183,7 +186,8 @@ def work(request: dict[str, Any], source: Path, folder: Path) -> dict[str, Any]:
     except load_vips().Error as error:
         return {"rejected": TOO_MUCH if "out of memory" in str(error) else DAMAGED}
     except Exception as error:  # noqa: BLE001
-        # As UnicodeDecodeError, where pyvips reads a library's message: a picture's doing too.
+        # Such as UnicodeDecodeError, when pyvips reads a library's message: the picture caused that
+        # too.
         place = traceback.extract_tb(error.__traceback__)[-1]
         return {
             "rejected": DAMAGED,

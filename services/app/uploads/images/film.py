@@ -1,4 +1,4 @@
-"""The frames of an animation that libvips does not put together as browsers do."""
+"""Animations whose frames libvips would not put together as browsers do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from uploads.images.vips import in_strips, load_vips, with_profile
 if TYPE_CHECKING:
     import pyvips
 
-LONGEST = 2**24 - 1  # milliseconds that a WebP's frame can be shown
-LONGEST_OF_ALL = 2**31 - 1  # that its encoder counts
+LONGEST = 2**24 - 1  # milliseconds; the longest that a WebP shows a frame
+LONGEST_OF_ALL = 2**31 - 1  # milliseconds of a whole animation, as its encoder adds them up
 MOST_PLAYS = 2**16 - 1
 
 
 class Then(Enum):
-    """What becomes of a frame's place before the next one."""
+    """What happens to a frame's area before the next frame."""
 
     KEPT = 0
     CLEARED = 1
@@ -30,13 +30,13 @@ class Then(Enum):
 
 @dataclass(frozen=True)
 class Still:
-    """One frame, which need not be as large as its film."""
+    """One frame, which may be smaller than its film."""
 
     write: Callable[[], bytes]  # as a file of its own
     left: int
     top: int
     milliseconds: int
-    replaces: bool  # else it is laid over what is there, which shows through
+    replaces: bool  # else it is blended over the canvas
     then: Then
 
 
@@ -52,7 +52,7 @@ class Film:
     profile: bytes | Hdr | None = None
 
     def frame(self) -> pyvips.Image:
-        """An empty one of the film's size, which knows how many there are."""
+        """An empty frame of the film's size, with the number of frames in its metadata."""
         empty = load_vips().Image.black(self.width, self.height, bands=4)
         empty = empty.copy(interpretation="srgb")
         empty.set_type(load_vips().GValue.gint_type, "n-pages", len(self.stills))
@@ -60,7 +60,8 @@ class Film:
 
 
 def compose(film: Film, spool: Path) -> None:
-    """Write all frames, whole and below each other: 4 bytes a pixel. What memory holds is one."""
+    """Write all frames, each complete, one below the other, at 4 bytes a pixel. Memory holds one
+    frame."""
     canvas = film.frame()
     converts = None
     with spool.open("wb") as file:
@@ -79,7 +80,7 @@ def compose(film: Film, spool: Path) -> None:
 
 
 def composed(film: Film, spool: Path) -> pyvips.Image:
-    """The frames that were written, with what else is known of them."""
+    """The frames that were written, with their metadata."""
     vips = load_vips()
     count = len(film.stills)
     height = film.height * count
@@ -106,7 +107,7 @@ def with_alpha(picture: pyvips.Image) -> pyvips.Image:
 
 
 def draw(canvas: pyvips.Image, picture: pyvips.Image, still: Still) -> pyvips.Image:
-    """The frame in its place on the canvas, over whose edges it may be."""
+    """Draw the frame in its place on the canvas; it may reach beyond the edges."""
     width = min(picture.width, canvas.width - still.left)
     height = min(picture.height, canvas.height - still.top)
     if width <= 0 or height <= 0:
@@ -115,7 +116,7 @@ def draw(canvas: pyvips.Image, picture: pyvips.Image, still: Still) -> pyvips.Im
     if not still.replaces:
         under, alpha = canvas.crop(still.left, still.top, width, height), picture[3]
         mixed = under.composite2(picture, "over").cast("uchar")
-        # Exactly, as what nothing is laid over would become darker with each frame.
+        # Exactly, or pixels under a transparent frame would become darker with each one.
         mixed = (alpha == 0).ifthenelse(under, mixed)
         picture = (alpha == 255).ifthenelse(picture, mixed)
     return canvas.insert(picture, still.left, still.top)

@@ -12,12 +12,12 @@ from uploads.images.hdr import Hdr
 from uploads.images.reasons import DAMAGED, TOO_MANY_FRAMES
 
 MAX_FRAMES = 4_000  # more than six minutes at ten a second
-HEAD_BYTES = 4096  # as many first bytes tell every type that we accept: a HEIC has many brands
+HEAD_BYTES = 4096  # enough first bytes to recognise every accepted type: a HEIC lists many brands
 
 
 def check_gif(path: Path) -> None:
-    """Walk over its blocks: the GIF library shows what is there of a cut animation, and reads all
-    frames to tell how many there are. Raises ImageRejected.
+    """Walk over the blocks of a GIF: its library accepts an incomplete animation, and reads all
+    frames to count them. Raises ImageRejected.
 
     https://www.w3.org/Graphics/GIF/spec-gif89a.txt
     """
@@ -47,7 +47,7 @@ def check_gif(path: Path) -> None:
 
 
 def check_webp(path: Path) -> None:
-    """Count its frames, of which the library looks at each to tell how many there are.
+    """Count the frames of a WebP, because its library looks at each one to count them.
 
     Raises ImageRejected. https://developers.google.com/speed/webp/docs/riff_container
     """
@@ -70,22 +70,22 @@ HEIC = {b"heic", b"heix", b"heim", b"heis"}
 
 
 def brands(head: bytes) -> list[bytes]:
-    """What the first bytes say that a file is read as, best first; nothing where they don't.
+    """The brands that a file's first bytes name, best first; none if they name none.
 
     ISO/IEC 14496-12, 4.3; the names: https://mp4ra.org/registered-types/brands
     """
     length, at = int.from_bytes(head[:4]), 8
-    if length == 1:  # more than four bytes can tell
+    if length == 1:  # the size has eight bytes
         length, at = int.from_bytes(head[8:16]), 16
     if head[4:8] != b"ftyp":
         return []
     end = min(length, HEAD_BYTES)
-    listed = head[at : min(at + 4, end)] + head[at + 8 : end]  # a version stands in between
+    listed = head[at : min(at + 4, end)] + head[at + 8 : end]  # the minor version is in between
     return [listed[at : at + 4] for at in range(0, len(listed), 4)]
 
 
 def names(ours: set[bytes]) -> Callable[[bytes], bool]:
-    """Whether the first bytes name one of the brands before any of another format."""
+    """Whether the first bytes name one of these brands before any of another format."""
 
     def matches(head: bytes) -> bool:
         return next((brand for brand in brands(head) if brand in AVIF | HEIC), None) in ours
@@ -95,12 +95,12 @@ def names(ours: set[bytes]) -> Callable[[bytes], bool]:
 
 @dataclass(frozen=True)
 class Encoding:
-    """One way to write a picture; options are libvips's."""
+    """One way to encode a picture; the options are libvips's."""
 
     content_type: str
     save: str
     options: dict[str, Any]
-    most_pixels: int | None = None  # of all frames, where more would take too much memory or time
+    most_pixels: int | None = None  # in all frames; more would take too much memory or time
 
 
 def jpeg(quality: int, **options: Any) -> Encoding:
@@ -123,14 +123,14 @@ def avif(quality: int) -> Encoding:
 
 @dataclass(frozen=True)
 class Format:
-    """How one type is recognised, read and written; options are libvips's."""
+    """How one image type is recognised, read and written; the options are libvips's."""
 
     content_type: str
     name: str
     matches: Callable[[bytes], bool]
     load: str
     load_options: dict[str, Any]
-    encodings: list[Encoding]  # the first is tried first, and then what makes less bytes
+    encodings: list[Encoding]  # tried in this order, each with fewer bytes than the one before
     frame_options: dict[str, Any] = field(default_factory=dict)  # to load the first frame alone
     frame_bytes: int = 0  # held a pixel of a frame, by reading and writing together
     alpha_bytes: int = 0  # more, where a pixel may be transparent
@@ -138,12 +138,13 @@ class Format:
     film_bytes: int = 0  # more, for each frame of an animation
     one_picture: bool = False  # of several only one is read
     drawn: bool = True  # by browsers
-    check: Callable[[Path], None] = lambda path: None  # what its library doesn't
-    # The profile that it is shown with, from the one that the decoder found.
+    check: Callable[[Path], None] = lambda path: None  # faults that its library overlooks
+    # The colour profile to show the picture with, given the one that the decoder found.
     colour_profile: Callable[[Path, bytes | None], bytes | Hdr | None] = lambda path, embedded: (
         embedded
     )
-    # Write it without what its decoder complains of in vain, if it does; whether it was written.
+    # Write the file without harmless faults of which its decoder complains; whether anything was
+    # written.
     mend: Callable[[Path, Path, str], bool] = lambda source, target, complaint: False
 
 
@@ -153,7 +154,8 @@ FORMATS = [
         "JPEG",
         lambda head: head.startswith(b"\xff\xd8\xff"),
         load="jpegload",
-        # Damage is no more than a warning to the JPEG library, and what it can't read it paints.
+        # To the JPEG library, damage is only a warning, and it fills in the pixels that it can't
+        # read.
         load_options={"fail_on": "warning"},
         encodings=[jpeg(80), jpeg(60), jpeg(35)],  # 85 makes a photo half as large again
         mend=jpeg_markers.mend,
@@ -163,7 +165,8 @@ FORMATS = [
         "PNG",
         lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
         load="pngload",
-        # To the PNG library a warning is a profile that it knows to be wrong, or the like.
+        # The PNG library's warnings are harmless, such as one about a profile that it knows to be
+        # wrong.
         load_options={"fail_on": "error"},
         encodings=[
             # 4 % larger than Pillow makes a photo, in a third of its time.
@@ -205,7 +208,7 @@ FORMATS = [
         frame_options={"n": 1},
         frame_bytes=14,
         alpha_bytes=26,
-        film_bytes=4,  # its loader lets go of no frame before the last
+        film_bytes=4,  # its loader keeps all frames until the last
         check=check_webp,
     ),
     Format(
@@ -227,7 +230,8 @@ FORMATS = [
         names(HEIC),
         load="heifload",
         load_options={"fail_on": "error"},
-        # Only Apple's browsers show a HEIC. White, where a JPEG can't be transparent.
+        # Only Apple's browsers show a HEIC, so it becomes a JPEG, with white for transparent
+        # pixels.
         encodings=[jpeg(quality, background=255) for quality in (80, 65, 45, 25)],
         frame_bytes=5,
         alpha_bytes=4,
@@ -242,11 +246,11 @@ FORMATS = [
 IMAGE_TYPES = {each.content_type: each.name for each in FORMATS}
 DRAWN_TYPES = {each.content_type for each in FORMATS if each.drawn}
 
-# A PNG that is no still. Larger films get fewer bytes at once, as the other takes its time.
+# An animated PNG. Large films are encoded smaller at once, because the lossless way takes long.
 ANIMATED_PNG = Format(
     "image/png",
     "PNG",
-    lambda head: False,  # its first bytes are any PNG's
+    lambda head: False,  # its first bytes are those of any PNG
     load="",
     load_options={},
     encodings=[
@@ -260,11 +264,11 @@ ANIMATED_PNG = Format(
 
 
 def detect_format(head: bytes) -> Format | None:
-    """The format that the first bytes tell."""
+    """The format, recognised by the first bytes."""
     return next((each for each in FORMATS if each.matches(head)), None)
 
 
 def sniff(head: bytes) -> str | None:
-    """The content type that the first bytes tell, None where it is none that we accept."""
+    """The content type, recognised by the first bytes; None if we don't accept it."""
     found = detect_format(head)
     return found.content_type if found else None

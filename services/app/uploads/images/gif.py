@@ -1,8 +1,8 @@
-"""The frames of a GIF, where libvips puts them together otherwise than browsers do.
+"""GIFs whose frames libvips puts together differently from browsers.
 
-Browsers show what no frame has drawn, and what one clears, as transparent; the GIF library as
-opaque, where no pixel of a frame is transparent. And it takes some sizes of a canvas, as 640 by 480
-or what is above 2,048, for a mistake. https://www.w3.org/Graphics/GIF/spec-gif89a.txt
+Where no frame has drawn, or one has cleared its area, browsers show the canvas as transparent. The
+GIF library makes it opaque if no frame has a transparent colour. It also takes some canvas sizes
+for mistakes, such as 640 by 480 or more than 2,048. https://www.w3.org/Graphics/GIF/spec-gif89a.txt
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ THEN = {CLEARED: Then.CLEARED, 3: Then.RESTORED}
 
 @dataclass
 class Frame:
-    """A frame as its blocks tell it."""
+    """A frame, read from its blocks."""
 
     left: int
     top: int
@@ -42,7 +42,7 @@ class Frame:
 
 
 def film(path: Path, width: int, height: int, plays: int) -> Film | None:
-    """The film that a GIF is; None where libvips, to which it has this size, shows the same."""
+    """The film of a GIF; None if libvips, which found this size, shows the same as browsers."""
     screen, frames = read(path.read_bytes())
     if not frames:
         return None
@@ -50,7 +50,7 @@ def film(path: Path, width: int, height: int, plays: int) -> Film | None:
     if canvas == (width, height) and is_shown_alike(frames, *canvas):
         return None
     if any(frame.width * frame.height > canvas[0] * canvas[1] for frame in frames):
-        return None  # room is made for as much as a canvas
+        return None  # the size of the canvas is what gets memory
     stills = [
         Still(
             write=partial(write, screen, frame),
@@ -66,13 +66,13 @@ def film(path: Path, width: int, height: int, plays: int) -> Film | None:
 
 
 def canvas_size(screen: bytes, first: Frame) -> tuple[int, int]:
-    """As browsers have it: as large as it says, and as the first frame needs."""
+    """The canvas's size in browsers: what the file says, enlarged to hold the first frame."""
     width, height = struct.unpack("<HH", screen[6:10])
     return max(width, first.left + first.width), max(height, first.top + first.height)
 
 
 def is_shown_alike(frames: list[Frame], width: int, height: int) -> bool:
-    """Whether all that is seen of the canvas was drawn, or libvips knows that it is transparent."""
+    """Whether the frames cover the whole canvas, or libvips knows that the rest is transparent."""
     first = frames[0]
     is_covered = (first.left, first.top, first.width, first.height) == (0, 0, width, height)
     if not is_covered and not any(frame.has_transparency for frame in frames):
@@ -81,7 +81,7 @@ def is_shown_alike(frames: list[Frame], width: int, height: int) -> bool:
 
 
 def read(content: bytes) -> tuple[bytes, list[Frame]]:
-    """What stands before the frames, and they, up to where the file makes no sense."""
+    """The header and the frames, up to where the file makes no sense."""
     frames: list[Frame] = []
     at = 13 + palette_bytes(content[10]) if len(content) >= 13 else len(content)
     screen, control = content[:at], bytes(4)
@@ -108,7 +108,7 @@ def palette_bytes(flags: int) -> int:
 
 
 def blocks_end(content: bytes, at: int) -> int:
-    """Behind the blocks that begin there."""
+    """The position after the blocks that begin here."""
     while at < len(content) and content[at]:
         at += content[at] + 1
     return at + 1

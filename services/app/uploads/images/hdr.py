@@ -1,4 +1,4 @@
-"""Pictures that are brighter than white, and how they are shown where nothing is.
+"""HDR pictures, which have light brighter than white, shown on screens without HDR.
 
 Light counts from 1.0, which is paper white: 203 cd/m² (ITU-R BT.2408). What is brighter gets less
 so, by the curve with which Chromium shows it on other screens: the reference white tone mapping
@@ -25,7 +25,7 @@ KNEE = 0.65
 
 @dataclass(frozen=True)
 class Hdr:
-    """What a file says of its light."""
+    """The light of a picture, as its file describes it."""
 
     primaries: int
     curve: int
@@ -42,7 +42,7 @@ class Hdr:
 
 
 def said(primaries: int, curve: int, *peaks: float) -> Hdr | None:
-    """What a file says by code points, and by the first peak that is one; None of other curves."""
+    """The light by the file's code points and its first valid peak; None for curves without HDR."""
     if curve not in {PQ, HLG} or primaries not in icc.PRIMARIES:
         return None
     return Hdr(primaries, curve, next(filter(None, peaks), USUAL_PEAK))
@@ -81,7 +81,7 @@ def show(image: pyvips.Image, hdr: Hdr) -> pyvips.Image:
 
     to_light = light_of_pq if hdr.curve == PQ else light_of_hlg
     light = look_up(red.bandjoin(others), [to_light(step / most) for step in range(most + 1)])
-    if hdr.curve == HLG:  # a screen is to show dark parts darker than they were
+    if hdr.curve == HLG:  # on a screen, dark parts are darker than they were in the scene
         luminance = light.recomb([list(matrix[1])])
         light = light * luminance**0.2 * (USUAL_PEAK / WHITE)
     wide = light.recomb([list(row) for row in icc.times(to_wide, matrix)])
@@ -89,7 +89,7 @@ def show(image: pyvips.Image, hdr: Hdr) -> pyvips.Image:
     shown = (light * gain(brightest, hdr.peak / WHITE)).recomb(
         [list(row) for row in icc.times(from_xyz, matrix)]
     )
-    sixteen = (shown * 65535 + 0.5).cast("ushort")  # what is below or above is cut off
+    sixteen = (shown * 65535 + 0.5).cast("ushort")  # values below and above are cut off
     curve = [float(round(most * srgb_of(step / 65535))) for step in range(65536)]
     shown = look_up(sixteen, curve).cast(image.format)
     if len(colours) < 3:
@@ -102,7 +102,7 @@ def look_up(image: pyvips.Image, table: list[float]) -> pyvips.Image:
 
 
 def gain(brightest: pyvips.Image, peak: float) -> pyvips.Image | float:
-    """By how much each pixel is made darker, from its brightest colour."""
+    """The factor by which each pixel is made darker, from its brightest colour."""
     headroom = math.log2(peak) if peak > 0 else 0.0
     if headroom < 0.001:
         return 1.0

@@ -1,4 +1,4 @@
-"""What an AVIF or a HEIC says of its colours without a profile: the nclx of ISO/IEC 23008-12."""
+"""The colours of an AVIF or a HEIC without a profile: the nclx box of ISO/IEC 23008-12."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uploads.images.hdr import Hdr
 
 META_MAX_BYTES = 1024 * 1024  # a phone's, of fifty tiles, has five thousand
 MOST_BOXES = 10_000
-LIKE_SRGB = {1, 2, 6, 13, 14, 15}  # browsers take the curves of television for sRGB's here
+LIKE_SRGB = {1, 2, 6, 13, 14, 15}  # here browsers treat television's curves as sRGB's
 
 
 def colour_profile(path: Path, embedded: bytes | None) -> bytes | Hdr | None:
@@ -20,7 +20,7 @@ def colour_profile(path: Path, embedded: bytes | None) -> bytes | Hdr | None:
         return embedded
     try:
         said = primary_properties(path)
-    except (struct.error, IndexError):  # cut: the decoder tells more of that
+    except (struct.error, IndexError):  # the file is incomplete, which the decoder reports better
         return None
     nclx = said.get(b"nclx", b"")
     if len(nclx) < 4:

@@ -1,4 +1,5 @@
-"""What every viewer overlooks in a JPEG, put right: what is then still wrong with it is damage.
+"""Harmless faults in a JPEG, which every viewer overlooks, put right: any fault that is left is
+damage.
 
 ITU-T T.81, annex B. Markers are found as libjpeg finds them, with which browsers show a JPEG.
 """
@@ -20,7 +21,7 @@ AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 MOST_PARTS = 10_000  # a progressive JPEG has some tens, a profile or Exif adds a hundred
 
-# More than that is no encoder's slip: then pixels were lost before.
+# More bytes than that are no encoder's slip: pixels were lost before them.
 STRAY_MOST = 32
 STRAY = re.compile(r"\b(\d{1,2}) extraneous bytes before marker 0x([0-9a-f]{2})")
 
@@ -33,9 +34,9 @@ class Part(NamedTuple):
 
 
 def mend(source: Path, target: Path, complaint: str) -> bool:
-    """Write the JPEG without one thing that its decoder need not complain of, if there is one.
+    """Write the JPEG without one harmless fault, if its decoder complains of one.
 
-    The complaint is the decoder's, in its words. It may have another about what was written.
+    `complaint` is the decoder's message. It may have another one about the new file.
     """
     content = source.read_bytes()
     found = parts(content)
@@ -51,9 +52,9 @@ def mend(source: Path, target: Path, complaint: str) -> bool:
 
 
 def restated(found: list[Part]) -> list[Part]:
-    """The same, with headers and numbers as they have to be."""
+    """The JPEG with correct headers and numbers."""
     frame, scan, mended = Frame(), b"", []
-    for part in found:  # what stands before the frame depends on it too
+    for part in found:  # segments before the frame's header depend on it too
         frame.read(part)
     frame.interval = 0
     for part in found:
@@ -109,7 +110,7 @@ def cut_stray(mended: list[Part], complaint: str) -> list[Part]:
         for end in ends_before(marker, part.data, mended[number + 1].marker)
         if end >= count
     ]
-    if len(ends) > 1:  # it does not say which of them; those that fill up are all the same
+    if len(ends) > 1:  # the message doesn't say which of them; padding bytes are all the same
         ends = [
             each for each in ends if len(set(mended[each[0]].data[each[1] - count : each[1]])) == 1
         ]
@@ -156,7 +157,7 @@ class Frame:
             return 0
         across, down = (max(1, *factors) for factors in zip(*self.factors.values(), strict=True))
         width, height = self.width, self.height
-        if len(names) == 1:  # its blocks come one by one
+        if len(names) == 1:  # a scan of one component is not interleaved
             own_across, own_down = self.factors[names[0]]
             width, height = -(-width * own_across // across), -(-height * own_down // down)
             across = down = 1
@@ -175,21 +176,22 @@ def number_restarts(pixels: Part, frame: Frame, scan: bytes) -> Part:
 
 
 def state_all_coefficients(header: Part, frame: Frame, scan: bytes) -> Part:
-    """A sequential scan has all 64, whatever it says. Some phones write zeros: T.81, B.2.3."""
+    """State all 64 coefficients, which a sequential scan always has. Some phones write zeros: T.81,
+    B.2.3."""
     if frame.marker not in SEQUENTIAL:
         return header
     return Part(SOS, header.data[:-3] + b"\0\x3f\0")
 
 
 def state_version(header: Part, frame: Frame, scan: bytes) -> Part:
-    """There is only one major version of JFIF."""
+    """State version 1 of JFIF, the only major version."""
     if not header.data.startswith(b"JFIF\0") or len(header.data) < 7:
         return header
     return Part(JFIF, header.data[:5] + b"\1" + header.data[6:])
 
 
 def state_transform(header: Part, frame: Frame, scan: bytes) -> Part:
-    """One that is unknown is taken for the usual one: 2 where there are four inks, else 1.
+    """Replace an unknown colour transform by the usual one: 2 for four inks, else 1.
 
     Adobe Technical Note 5116, 18.
     """

@@ -1,4 +1,4 @@
-"""How much a picture may be, how much memory it takes, and when it is its turn.
+"""The limits of a picture, how much memory it takes, and when it gets its turn.
 
 Pixels stream from the decoder to the encoder, some hundred rows at a time, and where a picture has
 to be turned they go by way of a file. What its format keeps whole (an interlaced picture, a frame
@@ -23,26 +23,27 @@ from uploads.images.reasons import TOO_LONG, TOO_MANY_FRAMES, TOO_MANY_PIXELS, T
 if TYPE_CHECKING:
     import pyvips
 
-# As much as a JPEG or a GIF can have; a PNG could have 2 billion, and a row takes memory too.
+# The most that a JPEG or a GIF can have. A PNG could have 2 billion, and each row takes memory.
 MAX_SIDE = 65_535
 
-# What may be held of a picture: a dyno has 512 MiB. What holds more than a small one does is made
-# while no other is.
+# How much of a picture may be in memory: a dyno has 512 MiB. A picture that takes more than
+# SMALL_BYTES is made while no other is.
 SMALL_BYTES = 80 * 1024 * 1024
 LARGE_BYTES = 256 * 1024 * 1024  # 48 megapixels of a phone's HEIC
 OWN_BYTES = 64 * 1024 * 1024  # Python, the libraries and the file, beside the picture
-STRIP_ROWS = 800  # are held of any picture, between its decoder and its encoder
+STRIP_ROWS = 800  # rows of any picture are in memory, between its decoder and its encoder
 
-# Locked by who makes a picture, and by who waits for it. In each container's own folder, which
-# TMPDIR need not be; without containers another user's file could not be opened there.
+# Files to lock while a picture is made, and while one waits. They lie in /tmp, which every
+# container has to itself, unlike TMPDIR; the user's id is for machines without containers, where
+# the file of another user could not be opened.
 PICTURES = Path(f"/tmp/s3tasks-pictures-{os.getuid()}")  # noqa: S108
-PAUSE = 0.02  # seconds between two looks whether it is one's turn
+PAUSE = 0.02  # seconds between two attempts to get the lock
 
 
 def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> int:
-    """How many bytes will be held of the picture, by what its header tells.
+    """How many bytes the picture will take in memory, estimated from its header.
 
-    Raises ImageRejected where those, or its pixels, are more than allowed.
+    Raises ImageRejected if those, or its pixels, are more than allowed.
     """
     frame_pixels = frame.width * frame.height
     frames = 1 if image_format.one_picture else frame.get_n_pages()
@@ -68,13 +69,13 @@ def check_pixels(frame: pyvips.Image, image_format: Format, max_pixels: int) -> 
 
 
 def most_bytes(held_bytes: int) -> int:
-    """What the process may take of which so much is held."""
+    """The memory that a picture's process may use, if so much of the picture is in memory."""
     return OWN_BYTES + (LARGE_BYTES if held_bytes > SMALL_BYTES else SMALL_BYTES)
 
 
 def most_reserved(held_bytes: int) -> int:
-    """What it may ask the kernel for, which is up to twice as much: an AVIF's encoder reserves 40
-    bytes a pixel and uses 20, and each thread a stack of 8 MiB.
+    """The memory that it may reserve, up to twice as much: an AVIF's encoder reserves 40 bytes a
+    pixel and uses 20, and each thread reserves a stack of 8 MiB.
     """
     return 2 * most_bytes(held_bytes)
 

@@ -1,6 +1,6 @@
-"""What is done with a picture, in its own process: looked at, and made safe.
+"""The work on a picture, in its own process: look at its header, and make it safe.
 
-Only here do a visitor's bytes meet a decoder; `decoder` runs it.
+Only here does a decoder read a visitor's bytes; `decoder` runs this module.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 THUMBNAIL_SIZE = 320  # pixels, the longer side
-MENDINGS = 3  # of a file, each of another kind
-COMPOSED_BYTES = 40  # held a pixel, where frames are put together here
-DENSITY = 72 / 25.4  # pixels a millimetre; one for all, as the picture's own says where it is from
+MENDINGS = 3  # attempts to put a file's harmless faults right, each of another kind
+COMPOSED_BYTES = 40  # a pixel, when frames are put together here
+# Pixels a millimetre; the same for all pictures, because their own density hints at the device.
+DENSITY = 72 / 25.4
 
 
 class Grew(Exception):
-    """What was encoded is larger than it may be."""
+    """The encoded picture is larger than allowed."""
 
 
 def look(source: Path, folder: Path, *, max_pixels: int) -> int:
-    """How many bytes will be held of the picture, by its header. Raises ImageRejected."""
+    """How many bytes the picture will take in memory, by its header. Raises ImageRejected."""
 
     def look_at(path: Path) -> int:
         image_format, film = opened(path)
@@ -64,9 +65,9 @@ def make(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
 
 
 def overlooking(work: Callable[[Path], Result], source: Path, folder: Path) -> Result:
-    """What comes of the work on a file, or on one without what every viewer overlooks.
+    """The result of the work on a file or, if that fails, on a copy without harmless faults.
 
-    That is written to the folder once the work fails, as most files have nothing of the kind.
+    The copy is only written after a failure, because most files have no such faults.
     """
     for number in range(MENDINGS):
         try:
@@ -80,7 +81,7 @@ def overlooking(work: Callable[[Path], Result], source: Path, folder: Path) -> R
 
 
 def make_whole(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
-    """As `make`, of a file of which nothing has to be overlooked."""
+    """As `make`, for a file without harmless faults."""
     image_format, film = opened(source)
     image, thumbnail = folder / "image", folder / "thumbnail"
     pixels = pixels_of(source, image_format, film, folder / "film")
@@ -101,7 +102,7 @@ def make_whole(source: Path, folder: Path, *, max_bytes: int) -> dict[str, Any]:
 
 
 def suits(encoding: Encoding, picture: pyvips.Image) -> bool:
-    """Whether the picture can be written so, as it is and within the limits."""
+    """Whether the picture can be encoded like this, unchanged and within the limits."""
     if encoding.most_pixels and picture.width * picture.height > encoding.most_pixels:
         return False
     return encoding.save != "jpegsave" or "background" in encoding.options or not picture.hasalpha()
@@ -117,7 +118,7 @@ def recognised(source: Path) -> Format:
 
 
 def opened(source: Path) -> tuple[Format, Film | None]:
-    """What a file is, and its frames where libvips can't put them together.
+    """A file's format, and its film if libvips can't put the frames together.
 
     Raises ImageRejected.
     """
@@ -135,7 +136,7 @@ def opened(source: Path) -> tuple[Format, Film | None]:
 def pixels_of(
     source: Path, image_format: Format, film: Film | None, spool: Path
 ) -> Callable[[], pyvips.Image]:
-    """What gives the pixels, each time from the first."""
+    """A function that returns the pixels, each time from the first row."""
     if film:
         compose(film, spool)
         return partial(composed, film, spool)
@@ -174,7 +175,7 @@ def decode_heic(source: Path, image_format: Format) -> pyvips.Image:
 
 @contextmanager
 def at_most(target: Path, max_bytes: int) -> Iterator[None]:
-    """Write no more than that to the file: the kernel stops it there. Raises Grew."""
+    """Limit the size of the file written in the block: the kernel enforces it. Raises Grew."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (min(max_bytes, soft), hard))
     try:
@@ -197,7 +198,7 @@ def write_upright(
         options = options | {"bitdepth": bits}
     image = shown
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    if image.get_n_pages() == 1:  # no camera takes an animation sideways
+    if image.get_n_pages() == 1:  # an animation has no orientation
         how = OUT_OF_ORDER.get(orientation)
         image = turn(image, how, spool) if how else image.autorot()
     image = image.copy(xres=DENSITY, yres=DENSITY)

@@ -1,6 +1,6 @@
-"""What the chunks of a PNG say of it, and one with wrong checksums put right.
+"""The chunks of a PNG: its colours, and wrong checksums put right.
 
-https://www.w3.org/TR/png-3/; what it leaves open is done as Chromium does it.
+https://www.w3.org/TR/png-3/; where it leaves something open, this does as Chromium.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from uploads.images.hdr import Hdr
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
-PROFILE_MAX_BYTES = 4 * 1024 * 1024  # the largest that printers have take two
+PROFILE_MAX_BYTES = 4 * 1024 * 1024  # the largest profiles of printers have two
 SLICE_BYTES = 64 * 1024
-# Within 5 % of 1/2.2, which is about sRGB's own curve, browsers take that one.
+# A gamma within 5 % of 1/2.2 is close to sRGB's own curve, and browsers then use that.
 LIKE_SRGB = range(43_182, 47_728)
 
 
@@ -35,11 +35,11 @@ class Chunk(NamedTuple):
 
 
 def chunks(path: Path, *, longest: int | None = None) -> Iterator[Chunk]:
-    """The chunks up to the last; of one that is longer no more than its kind.
+    """The chunks up to the last; of a very long one only its kind.
 
-    Whatever the bytes are: what is cut short is not sound.
+    It accepts any bytes: a chunk that is incomplete is not sound.
     """
-    left = path.stat().st_size  # nothing is asked for that is not there: it would be made room for
+    left = path.stat().st_size  # more is never asked for: memory would be reserved for it
     with path.open("rb") as file:
         file.seek(len(SIGNATURE))
         while len(head := file.read(8)) == 8:
@@ -121,7 +121,7 @@ def embedded_profile(iccp: bytes) -> bytes | None:
 def measured_profile(said: dict[bytes, bytes]) -> bytes | None:
     gama, chrm = said.get(b"gAMA", b""), said.get(b"cHRM", b"")
     if len(gama) != 4 or gama == bytes(4):
-        return None  # primaries alone are looked at by nobody
+        return None  # browsers ignore primaries without a gamma
     value = int.from_bytes(gama)
     if len(chrm) != 32:
         return None if value in LIKE_SRGB else icc.make_profile(icc.SRGB, icc.power(1e5 / value))
@@ -136,7 +136,7 @@ def measured_profile(said: dict[bytes, bytes]) -> bytes | None:
 def mend(source: Path, target: Path, complaint: str) -> bool:
     """Write the PNG with right checksums, if all its pixels are there; whether they are.
 
-    Browsers look at few of them. What may be left out is, where its own is wrong.
+    Browsers check few of the checksums. An optional chunk with a wrong one is left out.
     """
     head: list[Chunk] = []
     rest: list[Chunk] = []

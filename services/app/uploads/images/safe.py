@@ -1,7 +1,7 @@
-"""An uploaded image made safe, as the worker sees it: asked of the program apart.
+"""Making an uploaded image safe, from the worker's side: it asks the decoder, a program of its own.
 
-Nothing of a stranger's picture is read in this process but its first bytes, and of what the program
-wrote only what it must be.
+This process reads only the first bytes of a stranger's picture, and checks that the decoder's files
+are what they must be.
 """
 
 import json
@@ -38,26 +38,26 @@ from uploads.images.reasons import DAMAGED, NOT_AN_IMAGE, REASONS, TOO_MUCH
 
 log = logging.getLogger(__name__)
 
-THUMBNAIL_TYPE = "image/webp"  # the smallest that every browser shows, and it has transparency
+THUMBNAIL_TYPE = "image/webp"  # the smallest type that every browser shows, with transparency
 
-# Seconds. Looking reads a header; the largest pictures take a third of the other.
+# Seconds. LOOK is for reading a header; the largest pictures take a third of the other.
 LOOK_CPU, LOOK_TIME = 5, 10
 MAKE_CPU, MAKE_TIME = 40, 45
 PATIENCE = 20  # until it is a picture's turn
 START_TIME = 20
-IDLE_TIME = 50  # after which a program is not asked any more; it is about to end by itself
+IDLE_TIME = 50  # after which a decoder gets no more requests, since it is about to exit by itself
 
-# What a picture becomes may have twice its bytes, or this many.
+# The safe image may have twice the bytes of the upload, or this many.
 SMALL_RESULT = 256 * 1024
-SPOOL_PIXEL_BYTES = 8  # of a picture that has to be turned
+SPOOL_PIXEL_BYTES = 8  # on the disk, for a picture that has to be turned
 
-# What ends a process for what it does. Any other signal came from elsewhere.
+# Signals that a process brings upon itself. Any other signal came from elsewhere.
 ITS_OWN = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXFSZ}
 
 PROGRAM = "import sys; sys.path.append(sys.argv[1]); from uploads.images import decoder; "
 RUN = "decoder.main()"
-# glibc keeps an arena a thread, and what is freed in larger and larger pieces unless told where to
-# stop: a picture then takes up to half as much again.
+# By default glibc keeps an arena for each thread, and ever larger pieces of freed memory, so that a
+# picture takes up to half as much again.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024)}
 
 
@@ -105,7 +105,7 @@ def make_safe(
         max_pixels=max_pixels,
         memory_bytes=most_bytes(0),
         data_bytes=most_reserved(0),
-        file_bytes=source.stat().st_size + SMALL_RESULT,  # the same without what is overlooked
+        file_bytes=source.stat().st_size + SMALL_RESULT,  # a copy without harmless faults
         cpu_seconds=LOOK_CPU,
         seconds=LOOK_TIME,
     )
@@ -131,9 +131,10 @@ def make_safe(
 
 
 def checked(folder: Path, done: Any) -> SafeImage:
-    """What the program says that it wrote, if it did. Raises ImageRejected.
+    """The safe image that the decoder reports, once its files are checked. Raises ImageRejected.
 
-    It has read a stranger's bytes, and may say anything, or leave a link to another file.
+    The decoder has read a stranger's bytes, so it may report anything, or leave a link to another
+    file.
     """
     try:
         content_type, width, height = done["content_type"], int(done["width"]), int(done["height"])
@@ -163,14 +164,14 @@ def is_picture(path: Path, content_type: str) -> bool:
 
 
 def check_disk(folder: Path) -> None:
-    """Raise OSError where nothing more can be written; the fault was not the image's then."""
+    """Raise OSError if the disk is full; then the image was not at fault."""
     with (folder / "room").open("wb") as file:
         for _ in range(16):
             file.write(bytes(64 * 1024))
 
 
 class Decoder:
-    """The program apart, started when it is asked and no other is there; one a process."""
+    """The decoder's process, one for each worker process, started when it is needed."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
@@ -178,23 +179,23 @@ class Decoder:
         self.lock = threading.Lock()
 
     def ask(self, **request: Any) -> Any:
-        """What the picture's process answers. Raises as `make_safe` does."""
+        """The answer of the picture's process. Raises the errors of `make_safe`."""
         with self.lock:
             process = self.running()
             try:
                 answer = self.answer(process, request, request["seconds"] + START_TIME)
             except BaseException:
-                self.stop()  # whatever it would say now is an answer to this
+                self.stop()  # or it would answer this request when the next one is asked
                 raise
             self.asked = time.monotonic()
-        # One that heeds no SIGXCPU is killed, a second later.
+        # A process that ignores SIGXCPU is killed a second later.
         had_its_time = answer["cpu_seconds"] >= request["cpu_seconds"]
         if answer["too_much"] or answer["ended"] == SIGXCPU or had_its_time:
             raise ImageRejected(TOO_MUCH)
         return understand(answer)
 
     def running(self) -> "subprocess.Popen[bytes]":
-        """The program, ready. Raises DecoderBroken where it does not start."""
+        """The decoder's process, ready. Raises DecoderBroken if it does not start."""
         if self.process is not None and time.monotonic() - self.asked > IDLE_TIME:
             self.stop()
         if self.process is None:
@@ -205,7 +206,7 @@ class Decoder:
                 cwd="/",
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # a terminal's Ctrl-C is the worker's
+                start_new_session=True,  # a terminal's Ctrl-C must only reach the worker
             )
             try:
                 self.answer(self.process, None, START_TIME)
@@ -215,7 +216,7 @@ class Decoder:
         return self.process
 
     def answer(self, process: "subprocess.Popen[bytes]", request: Any, seconds: float) -> Any:
-        """The program's next line, after so many seconds at the latest; raises DecoderStopped."""
+        """The decoder's next line, within so many seconds; raises DecoderStopped."""
         assert process.stdin  # noqa: S101  a pipe, as it was started
         assert process.stdout  # noqa: S101
         deadline = time.monotonic() + seconds
@@ -236,20 +237,20 @@ class Decoder:
         return json.loads(line)
 
     def stop(self) -> None:
-        """End it, and with it a picture's process."""
+        """End the decoder, and with it a picture's process."""
         process, self.process = self.process, None
         if process is not None:
             with suppress(ProcessLookupError):
                 process.kill()
             with process:
-                pass  # closes its pipes, and waits for it
+                pass  # leaving the block closes its pipes and waits for it
 
 
 decoder = Decoder()
 
 
 def understand(answer: dict[str, Any]) -> Any:
-    """What was done; raises what it amounts to otherwise."""
+    """The result of the work; raises the error that the answer stands for."""
     if (ended := answer["ended"]) in ITS_OWN:
         raise ImageRejected(DAMAGED)
     if ended:
