@@ -38,7 +38,7 @@ class TestImages:
             assert steps[-1] == 1, name
         assert set(person.progress) == {"0.jpg", "1.jpg", "2.jpg"}
         for picture in person.find("#uploads .picture img").all():
-            wait_for(lambda p=picture: p.evaluate("i => i.naturalWidth") > 0, 10, "it is shown")
+            wait_for(lambda p=picture: p.evaluate("i => i.naturalWidth") > 0, 60, "it is shown")
         stack.is_settled()
         assert stack.count("upload", "state = 'ready'") == 3
 
@@ -62,8 +62,8 @@ class TestImages:
         expect(person.cards).to_have_count(0, timeout=3000)
         expect(person.find(".empty")).to_be_visible()
         expect(person.find("#said")).to_contain_text("photo.jpg has expired.")
-        assert requests.get(link, timeout=5).status_code == 404
-        wait_for(lambda: not stack.objects(), 10, "its bytes are gone")
+        assert requests.get(link, timeout=30).status_code == 404
+        wait_for(lambda: not stack.objects(), 60, "its bytes are gone")
 
     def test_i_paste_a_screenshot(self, person):
         person.open()
@@ -122,7 +122,7 @@ class TestImages:
         person.choose(file)
         expect(person.rows).to_contain_text("changed, moved or deleted after you chose it")
         expect(person.button("Try again")).to_have_count(0)
-        wait_for(lambda: not stack.count("upload"), 10, "nothing of it stays")
+        wait_for(lambda: not stack.count("upload"), 60, "nothing of it stays")
 
     def test_i_cancel_and_nothing_of_it_stays(self, stack, person):
         person.open().on_a_slow_line(50 * 1024)
@@ -134,7 +134,7 @@ class TestImages:
         person.button("Cancel other.jpg").click()
         expect(person.rows).to_have_count(0)
         expect(person.find("#here-heading")).to_be_focused()
-        wait_for(lambda: not stack.count("upload"), 10, "its row is gone")
+        wait_for(lambda: not stack.count("upload"), 60, "its row is gone")
         stack.is_settled()
 
     def test_storage_was_down_and_my_second_try_keeps_the_file(self, stack, person):
@@ -190,7 +190,7 @@ class TestImages:
         expect(person.find("#messages")).to_contain_text(
             "Only the last 3 of these 5 images are kept: 2.jpg, 3.jpg, 4.jpg."
         )
-        wait_for(lambda: not stack.count("upload", "state <> 'ready'"), 20, "all are ready")
+        wait_for(lambda: not stack.count("upload", "state <> 'ready'"), 60, "all are ready")
         person.open()
         expect(person.find("#uploads h3")).to_have_text(["4.jpg", "3.jpg", "2.jpg"])
 
@@ -237,7 +237,7 @@ class TestImages:
         person.page.get_by_role("link", name="QR code").click()
         picture = person.find("#qr-image")
         expect(picture).to_be_visible()
-        wait_for(lambda: picture.evaluate("i => i.naturalWidth") > 0, 10, "the code is drawn")
+        wait_for(lambda: picture.evaluate("i => i.naturalWidth") > 0, 60, "the code is drawn")
         expect(person.find("#qr-link")).to_have_text(person.find("#uploads code").inner_text())
         person.is_accessible()
         person.page.keyboard.press("Escape")
@@ -252,7 +252,7 @@ class TestFiles:
         person.drop(text("c.txt", b"last"))
         expect(person.find("#uploads h3").first).to_have_text("c.txt")
         link = person.find("#uploads code").first.inner_text()
-        answer = requests.get(link, timeout=5)
+        answer = requests.get(link, timeout=30)
         assert answer.content == b"last"
         # A friend's browser shows what it is, and downloads it under its name.
         friend.page.goto(link)
@@ -340,7 +340,7 @@ class TestWithoutScripts:
             person.page.keyboard.press("Enter")
         person.open("/files/")
         expect(person.cards).to_have_count(0)
-        wait_for(lambda: not stack.count("upload"), 10, "it has no row")
+        wait_for(lambda: not stack.count("upload"), 60, "it has no row")
         assert not stack.objects()
 
     def test_storage_was_down_and_i_try_again(self, stack, person):
@@ -456,7 +456,7 @@ class TestAccessibility:
         person.is_accessible()
 
     def test_the_pages_about_programs_are(self, stack, person):
-        put = requests.put(f"{stack.page}/report.txt", data=b"report", timeout=10)
+        put = requests.put(f"{stack.page}/report.txt", data=b"report", timeout=30)
         person.page.goto(put.headers["X-Url-Delete"])
         person.is_accessible()
         person.button("Delete").click()

@@ -29,16 +29,16 @@ class TestVanished:
         visitor.upload_images(("a.png", photo(64, 48, "PNG")))
         visitor.wait_for_pictures(1)
         stack.delete({k for k in stack.objects() if k.startswith("images/")})
-        wait_for(lambda: not visitor.pictures(), 30, "it is off the page")
-        wait_for(lambda: stack.count("upload") == 0, 5, "its row is gone")
+        wait_for(lambda: not visitor.pictures(), 60, "it is off the page")
+        wait_for(lambda: stack.count("upload") == 0, 60, "its row is gone")
         stack.is_settled()
 
     def test_all_three_vanished_take_all_three_rows(self, stack, visitor):
         visitor.upload_images(*[(f"{n}.png", photo(64, 48, "PNG")) for n in range(3)])
         visitor.wait_for_pictures(3)
         stack.delete(stack.objects())
-        wait_for(lambda: not visitor.pictures(), 30, "they are off the page")
-        wait_for(lambda: stack.count("upload") == 0, 5, "their rows are gone")
+        wait_for(lambda: not visitor.pictures(), 60, "they are off the page")
+        wait_for(lambda: stack.count("upload") == 0, 60, "their rows are gone")
 
     def test_the_whole_bucket_gone_removes_no_row(self, stack, visitor):
         visitor.upload_images(("a.png", photo(64, 48, "PNG")))
@@ -57,7 +57,7 @@ class TestVanished:
             assert visitor.upload_file("b.txt", b"b").status_code == 503
         finally:
             stack.compose("up", "--detach", "--no-build", "minio-bootstrap")
-            wait_for(lambda: _has_bucket(root), 30, "the bucket is there again")
+            wait_for(lambda: _has_bucket(root), 60, "the bucket is there again")
         # Empty and ours again: now they have vanished indeed.
         stack.compose("exec", "-T", "web", "python", "manage.py", "pair_bucket", "--take")
         wait_for(lambda: "a.txt" not in visitor.get("/files/").text, 40, "off the page")
@@ -116,7 +116,7 @@ class TestRedis:
             else:
                 stack.up("redis")
         visitor.wait_for_pictures(3, seconds=60)
-        wait_for(lambda: visitor.links("/files/") == [], 10, "what was due is off the page")
+        wait_for(lambda: visitor.links("/files/") == [], 60, "what was due is off the page")
         wait_for(lambda: stack.count("upload") == 3, 60, "what was due is discarded")
         stack.is_settled(60)
 
@@ -127,7 +127,7 @@ class TestWorkerKilled:
         stack.compose("stop", "beat")
         stack.sql("UPDATE uploads_upload SET expires_at = now()")
         stack.up("beat")
-        wait_for(lambda: len(stack.objects()) < 2000, 30, "the purge has begun")
+        wait_for(lambda: len(stack.objects()) < 2000, 60, "the purge has begun")
         stack.kill("worker")
         stack.up("worker")
         stack.is_settled(120)
@@ -135,7 +135,7 @@ class TestWorkerKilled:
 
     def test_in_the_middle_of_making_an_image_safe(self, stack, visitor):
         visitor.upload_images(("large.png", slow_image()))
-        wait_for(lambda: stack.count("upload", "attempts = 1"), 20, "the worker has begun")
+        wait_for(lambda: stack.count("upload", "attempts = 1"), 60, "the worker has begun")
         stack.kill("worker")
         assert stack.count("upload", "state = 'checking'") == 1
         stack.up("worker")

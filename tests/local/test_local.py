@@ -50,11 +50,11 @@ def test_a_photo_is_gone_on_time(running: Tree) -> None:
     visitor.fill_in("image", "photo.jpg", photo(640, 480), name="Holiday")  # UPLOAD_TTL=5
     link = wait_for_link(visitor, "/")
     files = set(running.stored()) - before
-    wait_for(lambda: "Holiday" not in visitor.get("/"), 10, "off the page")
+    wait_for(lambda: "Holiday" not in visitor.get("/"), 60, "off the page")
 
     assert visitor.fetch(link).status == 404
     assert files
-    wait_for(lambda: not files & set(running.stored()), 10, f"gone from the disk: {files}")
+    wait_for(lambda: not files & set(running.stored()), 60, f"gone from the disk: {files}")
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -74,9 +74,9 @@ def test_flower_asks_for_its_password(running: Tree, host: str) -> None:
     url = running.url("/", host=host, port="FLOWER_PORT")
     user, password = envfile.read(running.folder / ".env")["FLOWER_BASIC_AUTH"].split(":")
 
-    assert requests.get(url, timeout=10).status_code == 401
-    assert requests.get(url, auth=(user, "wrong"), timeout=10).status_code == 401
-    assert requests.get(url, auth=(user, password), timeout=10).status_code == 200
+    assert requests.get(url, timeout=30).status_code == 401
+    assert requests.get(url, auth=(user, "wrong"), timeout=30).status_code == 401
+    assert requests.get(url, auth=(user, password), timeout=30).status_code == 200
     assert password in running.log.read_text()
 
 
@@ -95,7 +95,7 @@ def test_only_this_machine_is_served(running: Tree) -> None:
 def test_a_second_start_beside_the_first_says_so(running: Tree) -> None:
     second = running.make("local")
 
-    assert second.wait(30) != 0
+    assert second.wait(120) != 0
     assert "is in use by pid" in running.log.read_text()
     assert Visitor(running.url("")).answers("/")
 
@@ -103,7 +103,7 @@ def test_a_second_start_beside_the_first_says_so(running: Tree) -> None:
 def test_manage_reaches_the_running_database(running: Tree) -> None:
     code = "from uploads.models import Upload; print('uploads:', Upload.objects.count() + 1000)"
 
-    assert running.make("manage", f'ARGS=shell -c "{code}"').wait(30) == 0
+    assert running.make("manage", f'ARGS=shell -c "{code}"').wait(120) == 0
 
     assert re.search(r"uploads: 1\d\d\d", running.log.read_text())
 
@@ -122,7 +122,7 @@ def test_data_outlives_a_stop_a_kill_and_a_new_env(running: Tree) -> None:
     # make first, then the runner, and nothing is tidied up: the rest of it is left running.
     for process in (running.process, *psutil.Process(running.process.pid).children()):
         process.kill()
-    running.process.wait(10)
+    running.process.wait(60)
     assert running.processes()
     running.make_env()
     running.start()
@@ -130,7 +130,7 @@ def test_data_outlives_a_stop_a_kill_and_a_new_env(running: Tree) -> None:
 
     for process in running.processes():
         process.kill()
-    running.process.wait(10)
+    running.process.wait(60)
     running.start()
     assert Visitor(running.url("")).fetch(link).body == b"kept"
 

@@ -130,7 +130,7 @@ class Server(Stack):
             )
 
         wait_for(back, seconds, f"{', '.join(before)} are back")
-        wait_for(lambda: Form(self.page).answers("/readyz"), 10, "the site is ready")
+        wait_for(lambda: Form(self.page).answers("/readyz"), 60, "the site is ready")
 
     def loses_nothing(self) -> None:
         """Wait until nothing is in the works or due, and look whether each row has its objects."""
@@ -510,7 +510,7 @@ def test_what_caddy_says_of_a_cut_download_holds_no_address(server):
         assert answer.raw.read(1) == b"\0"
         signature = re.search(r"Signature=(\w+)", answer.url)[1]
     wait_for(
-        lambda: any("aborting" in line for line in server.logs("caddy")), 10, "Caddy's line of it"
+        lambda: any("aborting" in line for line in server.logs("caddy")), 60, "Caddy's line of it"
     )
     assert not [line for line in server.logs("caddy") if signature in line]
 
@@ -590,7 +590,7 @@ def test_more_of_each_share_the_work_and_nothing_is_lost(server):
         uploads = [pool.submit(upload, number) for number in range(VISITORS)]
         try:
             server.prod(" ".join(f"--scale {name}={count}" for name, count in more.items()))
-            wait_for(lambda: served() == {"web-1", "web-2", "web-3"}, 20, "each web takes uploads")
+            wait_for(lambda: served() == {"web-1", "web-2", "web-3"}, 60, "each web takes uploads")
             assert refused == []
             # One dies under load, and others are stopped: what each had in hand may be refused.
             killed = {n: c for n, c in server.lasting().items() if n.endswith("-web-2")}

@@ -118,7 +118,7 @@ class Form:
             raise Refused([])
         assert answer.status_code == 200, answer.text
         # An image has its link once it is checked.
-        return [wait_for(lambda: self.visitor.links(path), 20, "it is ready")[0]]
+        return [wait_for(lambda: self.visitor.links(path), 60, "it is ready")[0]]
 
 
 class Page:
@@ -134,7 +134,7 @@ class Page:
         name, content_type, content = attack
         self.victim.drop((name, "image/png" if kind == "image" else content_type, content))
         over = self.victim.find("#transfers > [data-state=failed]")
-        wait_for(lambda: self.victim.cards.count() > before or over.count(), 20, "it is over")
+        wait_for(lambda: self.victim.cards.count() > before or over.count(), 60, "it is over")
         if over.count():
             raise Refused([])
         return [self.victim.find("#uploads code").first.inner_text()]
@@ -259,7 +259,7 @@ def send_all(door, kind, stack):
 
 def behind(link):
     """The signed address that the link leads to."""
-    answer = requests.get(link, allow_redirects=False, timeout=5)
+    answer = requests.get(link, allow_redirects=False, timeout=30)
     return urljoin(link, answer.headers["Location"])
 
 
@@ -272,7 +272,7 @@ def test_it_acts_where_the_app_itself_shows_it(stack, visitor, victim, which):
     (link,) = visitor.links("/files/")
     victim.context.route(link, lambda r: r.fulfill(body=content, content_type=content_type))
     assert follow(victim, link)
-    wait_for(lambda: not stack.count("upload"), 20, "the visitor's file is gone")
+    wait_for(lambda: not stack.count("upload"), 60, "the visitor's file is gone")
     victim.open("/files/")
     assert set(attacks(victim)) == {stack.page}
 

@@ -52,7 +52,7 @@ class SlowLines(threading.Thread):
             connection.close()
 
     def begin(self, head: bytes) -> socket.socket:
-        connection = socket.create_connection(self.place, timeout=5)
+        connection = socket.create_connection(self.place, timeout=30)
         connection.sendall(head)
         return connection
 
@@ -187,7 +187,7 @@ def test_what_is_slow_damaged_or_due_at_once_costs_nobody_else(stack, tmp_path):
     reader = Visitor(stack.page)
     for number in range(3):
         reader.fill_in("image", f"{number}.jpg", photo(640, 480), 900)
-    wait_for(lambda: len(reader.pictures()) == 3, 20, "three pictures")
+    wait_for(lambda: len(reader.pictures()) == 3, 60, "three pictures")
     idle = p95(page_seconds(stack, reader, until=time.monotonic() + 5))
     before = containers(stack)
     with slow_puts(stack, 40) as puts, slow_tickets(stack, 200), ThreadPoolExecutor(64) as pool:

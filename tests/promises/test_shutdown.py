@@ -97,11 +97,11 @@ class Slowly:
 class TestStopped:
     def test_a_worker_finishes_the_image_in_its_hand(self, way, stack, visitor, every_process):
         visitor.upload_images(("large.png", slow_image()))
-        wait_for(lambda: stack.count("upload", "attempts = 1"), 20, "the worker has begun")
+        wait_for(lambda: stack.count("upload", "attempts = 1"), 60, "the worker has begun")
         assert stop(stack, "worker", every_process) < STOP_SECONDS
         assert stack.count("upload", "state = 'ready' OR attempts = 0 AND lease IS NULL") == 1
         stack.up("worker")
-        visitor.wait_for_pictures(1, seconds=15)
+        visitor.wait_for_pictures(1, seconds=60)
         stack.is_settled()
 
     def test_web_answers_the_upload_that_it_receives(self, way, stack, visitor, every_process):
@@ -140,5 +140,5 @@ def test_a_worker_that_cannot_finish_hands_back_at_once(way, stack, visitor):
     assert stop(stack, "worker", every_process=False) < STOP_SECONDS
     assert stack.count("upload", "state = 'checking' AND attempts = 0 AND lease IS NULL") == 1
     stack.up("worker")
-    visitor.wait_for_pictures(1, seconds=15)
+    visitor.wait_for_pictures(1, seconds=60)
     stack.is_settled()

@@ -18,10 +18,10 @@ def test_a_photo_is_shown_from_the_address_that_a_browser_uses(stack, visitor):
     visitor.upload_images(("photo.jpg", photo(1600, 1200)))
     (picture,) = visitor.wait_for_pictures(1)
     assert picture.startswith(f"http://localhost:{stack.ports['MINIO_PORT']}/")
-    answer = requests.get(picture, timeout=5)
+    answer = requests.get(picture, timeout=30)
     assert answer.headers["Content-Type"].startswith("image/")
     (link,) = visitor.links()
-    shared = requests.get(link, timeout=5)
+    shared = requests.get(link, timeout=30)
     assert shared.headers["Content-Type"] == "image/jpeg"
     assert shared.headers["Content-Disposition"] == "inline"
 
@@ -43,7 +43,7 @@ def test_a_photo_is_served_upright_and_without_its_metadata(stack, visitor):
     (thumbnail,) = visitor.wait_for_pictures(1)
     (link,) = visitor.links()
     for address in (link, thumbnail):
-        served = requests.get(address, timeout=5).content
+        served = requests.get(address, timeout=30).content
         assert not [trace for trace in TRACES if trace in served]
         with Image.open(io.BytesIO(served)) as image:
             assert image.width < image.height
@@ -61,7 +61,7 @@ def test_a_picture_of_900_megapixels_is_refused_without_the_worker_growing(stack
     visitor.wait_for_pictures(1)
     before = stack.memory("worker", "VmRSS")
     visitor.upload_images(("bomb.png", bomb()))
-    wait_for(lambda: "million pixels" in visitor.get().text, 20, "it is refused")
+    wait_for(lambda: "million pixels" in visitor.get().text, 60, "it is refused")
     grown = stack.memory("worker", "VmHWM") - before
     print(f"the worker grew by {grown / 1024**2:.1f} MiB")
     assert grown < 8 * 1024**2
@@ -73,7 +73,7 @@ def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, 
         visitor.get()
         visitor.upload_file("report.txt", b"report")
         link = visitor.links("/files/")[0]
-        assert requests.get(link, timeout=5).content == b"report"
+        assert requests.get(link, timeout=30).content == b"report"
         (moment,) = stack.sql("SELECT extract(epoch FROM expires_at) FROM uploads_upload")[0]
         expires_at = float(moment)
         asked = last_seen = 0.0
@@ -82,8 +82,8 @@ def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, 
             if visitor.links("/files/"):
                 last_seen = asked
         assert expires_at - 1 < last_seen < expires_at
-        assert requests.get(link, timeout=5).status_code == 404
-        wait_for(lambda: not stack.objects(), 7, "its object is gone within EXPIRE_EVERY + 2 s")
+        assert requests.get(link, timeout=30).status_code == 404
+        wait_for(lambda: not stack.objects(), 30, "its object is gone soon after")
         assert time.time() < expires_at + 7
     finally:
         stack.up("web", UPLOAD_TTL=900)
@@ -92,7 +92,7 @@ def test_it_leaves_the_page_the_second_it_expires_and_storage_soon_after(stack, 
 def test_what_it_did_is_in_flower_and_the_ticks_that_found_nothing_are_not(stack, visitor):
     visitor.upload_file("a.txt", b"a", ttl=1)
     task = wait_for(
-        lambda: next((t for t in stack.tasks() if t["name"] == "expire"), None), 15, "the task"
+        lambda: next((t for t in stack.tasks() if t["name"] == "expire"), None), 60, "the task"
     )
     task = wait_for(
         lambda: next((t for t in stack.tasks() if t["uuid"] == task["uuid"] and t["result"]), None),
@@ -104,9 +104,9 @@ def test_what_it_did_is_in_flower_and_the_ticks_that_found_nothing_are_not(stack
 
 
 def test_flower_is_closed_without_its_password(stack):
-    assert requests.get(stack.flower, timeout=5).status_code == 401
-    assert requests.get(f"{stack.flower}/api/tasks", timeout=5).status_code == 401
-    assert requests.get(stack.flower, auth=("s3tasks", "wrong"), timeout=5).status_code == 401
+    assert requests.get(stack.flower, timeout=30).status_code == 401
+    assert requests.get(f"{stack.flower}/api/tasks", timeout=30).status_code == 401
+    assert requests.get(stack.flower, auth=("s3tasks", "wrong"), timeout=30).status_code == 401
 
 
 def test_delete_all_leaves_only_the_marker_in_the_bucket(stack, visitor):
@@ -117,14 +117,14 @@ def test_delete_all_leaves_only_the_marker_in_the_bucket(stack, visitor):
     visitor.post("/images/clear/")
     visitor.post("/files/clear/")
     assert visitor.links() == visitor.links("/files/") == []
-    wait_for(lambda: stack.keys() == {"marker"}, 15, "only the marker is left")
+    wait_for(lambda: stack.keys() == {"marker"}, 60, "only the marker is left")
 
 
 def test_a_file_comes_back_byte_for_byte_under_its_own_name(stack, visitor):
     for name in ("report.pdf", "ção 日本.pdf"):
         content = bytes(range(256)) * 5000
         visitor.upload_file(name, content)
-        answer = requests.get(visitor.links("/files/")[0], timeout=5)
+        answer = requests.get(visitor.links("/files/")[0], timeout=30)
         assert answer.content == content
         disposition = answer.headers["Content-Disposition"]
         assert disposition.startswith("attachment")
@@ -164,7 +164,7 @@ def test_a_stranger_cannot_list_delete_or_clear(stack, visitor, stranger):
     assert stranger.post(f"/uploads/{upload}/delete/").status_code == 404
     stranger.post("/files/clear/")
     stranger.post("/images/clear/")
-    assert requests.get(visitor.links("/files/")[0], timeout=5).content == b"mine"
+    assert requests.get(visitor.links("/files/")[0], timeout=30).content == b"mine"
 
 
 def test_on_a_shared_board_everybody_sees_and_deletes_everything(stack):
@@ -276,8 +276,8 @@ def test_hundreds_of_slow_uploads_close_storage_for_nobody(stack):
             visitor = Visitor(stack.page)
             visitor.upload_file("a.txt", b"honest")
             link = visitor.links("/files/")[0]
-            assert requests.get(link, timeout=5).content == b"honest"
-            assert requests.get(f"{stack.page}/readyz", timeout=5).status_code == 200
+            assert requests.get(link, timeout=30).content == b"honest"
+            assert requests.get(f"{stack.page}/readyz", timeout=30).status_code == 200
             for line in slow:
                 line.sendall(b".")
         refused, _, _ = select.select(slow, [], [], 0)

@@ -105,16 +105,16 @@ class Tree:
 
     def wait_until_gone(self) -> None:
         assert self.process
-        self.process.wait(30)
-        wait_for(lambda: not self.processes(), 5, f"nothing runs: {self.processes()}")
+        self.process.wait(120)
+        wait_for(lambda: not self.processes(), 60, f"nothing runs: {self.processes()}")
 
     def end(self) -> None:
         for process in self.processes():
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(self.processes(), timeout=5)
+        psutil.wait_procs(self.processes(), timeout=30)
         if self.process:
-            self.process.wait(10)
+            self.process.wait(60)
 
 
 @contextmanager
@@ -138,4 +138,4 @@ def wait_for_link(visitor: Visitor, path: str) -> str:
         links = visitor.links(path)
         return links[0] if links and visitor.fetch(links[0]).status == 200 else ""
 
-    return wait_for(ready, 20, f"a link on {path}")
+    return wait_for(ready, 60, f"a link on {path}")

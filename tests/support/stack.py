@@ -207,7 +207,7 @@ class Stack:
         """How many keys are to be deleted, but for those that wait for the end of a ticket."""
         return self.count("purgekey", "until IS NULL OR until < now()")
 
-    def is_settled(self, seconds: float = 30) -> None:
+    def is_settled(self, seconds: float = 90) -> None:
         """Wait until rows and objects agree exactly."""
         wait_for(self.agrees, seconds, "rows and objects agree")
 
@@ -232,7 +232,7 @@ class Stack:
     def tasks(self) -> list[dict[str, Any]]:
         """The tasks that Flower shows, the newest first."""
         user, password = self.env["FLOWER_BASIC_AUTH"].split(":")
-        answer = requests.get(f"{self.flower}/api/tasks", auth=(user, password), timeout=10)
+        answer = requests.get(f"{self.flower}/api/tasks", auth=(user, password), timeout=30)
         answer.raise_for_status()
         return sorted(answer.json().values(), key=lambda task: -(task["received"] or 0))
 
@@ -276,7 +276,7 @@ class Visitor:
         """The addresses of the pictures on My Images, as the browser would fetch them."""
         return pictures_in(self.get().text)
 
-    def wait_for_pictures(self, count: int, seconds: float = 20) -> list[str]:
+    def wait_for_pictures(self, count: int, seconds: float = 60) -> list[str]:
         """The pictures, once there are so many."""
         return wait_for(
             lambda: (p := self.pictures()) and len(p) == count and p, seconds, f"{count} pictures"

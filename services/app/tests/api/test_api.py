@@ -518,7 +518,7 @@ class TestAttackPage:
         link = program.upload(HTML, filename=name, content_type="text/html").json()["link"]
         address = Client().get(link)["Location"]
         if address.startswith("http"):
-            headers = requests.get(address, timeout=5).headers
+            headers = requests.get(address, timeout=30).headers
         else:
             answer = Client().get(address)
             answer.close()
@@ -567,7 +567,7 @@ class TestRange:
 def fetch(address, asked):
     headers = {"Range": asked} if asked else {}
     if address.startswith("http"):
-        answer = requests.get(address, headers=headers, timeout=5)
+        answer = requests.get(address, headers=headers, timeout=30)
         return answer.status_code, answer.content, answer.headers
     answer = Client().get(address, headers=headers)
     return answer.status_code, answer.getvalue(), answer.headers

@@ -111,7 +111,7 @@ def test_it_is_nobodys(store, curl):
 def test_a_page_is_only_ever_downloaded(store, curl, name):
     link = put(curl, name, b"<script>alert(1)</script>", CONTENT_TYPE="text/html")["Location"]
     address = curl.get(link)["Location"]
-    answer = requests.get(address, timeout=5) if address.startswith("http") else curl.get(address)
+    answer = requests.get(address, timeout=30) if address.startswith("http") else curl.get(address)
     answer.close()
     assert answer.headers["Content-Disposition"].startswith("attachment")
     assert answer.headers["Content-Type"] == "application/octet-stream"

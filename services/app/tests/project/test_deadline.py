@@ -259,4 +259,4 @@ class TestBound:
         deadline.when_given_up_is_over(lambda _: over.set())
         assert not over.is_set()
         released.set()
-        assert over.wait(5)
+        assert over.wait(30)

@@ -189,7 +189,7 @@ def use_every_door(server) -> list[str]:
     ask("GET", f"/{WORD}/{WORD}?{WORD}")
     ask("GET", f"/readyz?{WORD}")
     for request in UNREADABLE:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
             client.sendall(request.encode())
             client.recv(100)
     return [secret for secret in given if len(secret) > 10]

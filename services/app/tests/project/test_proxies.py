@@ -60,7 +60,7 @@ def test_without_a_proxy_of_ours_a_visitor_on_this_machine_forges_neither_scheme
     everybody = {"FORWARDED_ALLOW_IPS": "*"}  # what a platform, or a shell, may have set
     with Server(s3.bucket, spool, TRUSTED_PROXIES="0", **everybody) as server:
         for forged in FORGED:
-            with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as http:
+            with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as http:
                 http.request("PUT", "/a.txt", b"1", forged)
                 answer = http.getresponse()
                 assert answer.status == 201, forged

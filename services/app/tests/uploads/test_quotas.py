@@ -71,7 +71,7 @@ def send(claimed, content: bytes) -> int:
         fields = (*ticket.fields.items(), ("file", "a", content))
         return post(Client(), ticket.url, *fields).status_code
     files = {"file": ("a", content)}
-    return requests.post(ticket.url, data=ticket.fields, files=files, timeout=9).status_code
+    return requests.post(ticket.url, data=ticket.fields, files=files, timeout=30).status_code
 
 
 def complete(claimed):

@@ -39,7 +39,7 @@ def take_turn(session) -> None:
 
 
 def wait_until(what) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)
