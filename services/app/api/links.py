@@ -10,6 +10,7 @@ from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import LinkIn, LinkOut, MadeLinkOut
 from api.uploads import Request, owner_of, problems, shown
 from s3tasks.web import visitor_cookie
+from s3tasks.web.share_link import address_of
 from uploads import discard
 from uploads.existence import page_check
 from uploads.links.owned import find_link, links_of, make_link
@@ -64,7 +65,7 @@ def shown_link(request: HttpRequest, link: Link) -> dict[str, Any]:
     """The link as the API shows it; takes one that was read `with_uploads`."""
     return {
         "id": link.id,
-        "link": request.build_absolute_uri(link.get_absolute_url()),
+        "link": address_of(request, link),
         "name": link.name,
         "uploads": [shown(request, upload) for upload in link.live_uploads],
         "size": link.size_bytes,

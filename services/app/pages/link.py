@@ -9,6 +9,7 @@ from django.views import View
 from pages import errors, qr
 from pages.base import PageView
 from s3tasks.web.plain_text import TEXT, prefers_html
+from s3tasks.web.share_link import address_of
 from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.links.follow import find_shared, follow_link, uploads_behind
@@ -93,7 +94,7 @@ class QrCode(View):
             upload = find_shared(token=token, kind=self.kind)
         except UploadNotFound as error:
             return errors.answer(request, error)
-        link = request.build_absolute_uri(upload.link.get_absolute_url())
+        link = address_of(request, upload.link)
         response = HttpResponse(qr.svg(link), content_type="image/svg+xml")
         patch_cache_control(response, private=True, max_age=int(upload.seconds_left))
         return response
