@@ -14,7 +14,7 @@ from uploads.errors import UploadNotFound
 from uploads.existence import page_check
 from uploads.links.follow import find_shared, follow_link, uploads_behind
 from uploads.links.preview import preview
-from uploads.models import Kind
+from uploads.models import Kind, Upload
 from uploads.storage import Method
 
 
@@ -65,23 +65,36 @@ class Page(LinkView):
         uploads = uploads_behind(token=token, kind=self.kind)
         if len(uploads) == 1:
             return None
-        present = page_check().present(uploads)
-        if not present:
-            raise UploadNotFound(_("This link has expired, or it never existed."))
         lines = [
             f"{upload.size_bytes} {upload.path}"
             f" {self.request.build_absolute_uri(upload.file_address)}\n"
-            for upload in present
+            for upload in present(uploads)
         ]
         return HttpResponse("".join(lines), content_type=TEXT)
 
     def page(self, token: str) -> HttpResponse:
         """What its receiver reads before the download."""
-        upload = find_shared(token=token, kind=self.kind)
-        if not page_check().present([upload]):
-            raise UploadNotFound(_("This link has expired, or it never existed."))
-        context = {"title": _("Shared file"), "upload": upload, "preview": preview(upload)}
+        uploads = present(uploads_behind(token=token, kind=self.kind))
+        first = uploads[0]  # whose time is that of all
+        several = len(uploads) > 1
+        context = {
+            "title": _("Shared files") if several else _("Shared file"),
+            "link": first.link,
+            "upload": first,
+            "uploads": uploads,
+            "several": several,
+            "size_bytes": sum(upload.size_bytes for upload in uploads),
+            "preview": None if several else preview(first),
+        }
         return render(self.request, "pages/link.html", context)
+
+
+def present(uploads: list[Upload]) -> list[Upload]:
+    """Those that have not vanished. Raises UploadNotFound where none is left."""
+    found = page_check().present(uploads)
+    if not found:
+        raise UploadNotFound(_("This link has expired, or it never existed."))
+    return found
 
 
 class QrCode(View):
