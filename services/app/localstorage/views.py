@@ -1,4 +1,5 @@
-"""`/storage/…`: what S3 answers behind a signed address, where the local disk stands in for it."""
+"""`/storage/…`: the answers that S3 gives at a signed address, while the local disk stands in for
+it."""
 
 import re
 from collections.abc import Iterator
@@ -31,12 +32,12 @@ NO_TICKET = "This ticket has run out, or it was never given."
 HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
-    # A link may stand in a page of another site, as one to S3 may.
+    # Pages of other sites may use a link, just as they may with S3.
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 
 
-# The signature in the address is what authorises.
+# The signature in the address is the authorisation.
 @method_decorator(csrf_exempt, name="dispatch")
 class LocalStorage(View):
     """A signed address of the local disk: one to read from, or a ticket to send to."""

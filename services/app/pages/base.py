@@ -1,4 +1,4 @@
-"""What all views do: every error is a page, no answer is cached, and a visitor is known."""
+"""The base of all views: errors are pages, answers are not cached, and visitors are recognised."""
 
 import uuid
 from typing import Any
@@ -34,7 +34,7 @@ class PageView(View):
 
 
 class VisitorView(PageView):
-    """Knows whose uploads it is about."""
+    """A view about one owner's uploads."""
 
     owner: uuid.UUID
 

@@ -1,4 +1,4 @@
-"""A page, where Postgres does not answer; `api.problems` turns it into what a program reads."""
+"""The page for an outage of Postgres; `api.problems` rewrites it for programs."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from uploads.database_outage import is_outage, unavailable
 
 
 class OutageMiddleware:
-    """Answers 503 with Retry-After, in place of 500, whichever view was asked."""
+    """Answers 503 with Retry-After instead of 500, in every view."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

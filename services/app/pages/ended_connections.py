@@ -1,4 +1,4 @@
-"""What the server says to a connection that it did not let in, or has waited for in vain."""
+"""The answer to a request whose connection got no place, or that the server closed."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from s3tasks.web.request_body import refusal_of, socket_of
 
 
 class EndedConnectionMiddleware:
-    """Answers for the view, where the body was not waited for."""
+    """Answers instead of the view, if the server stopped waiting for the body."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""What a visitor reads when something does not work: always a page, never cached."""
+"""The error pages; they are never cached."""
 
 import sys
 
@@ -42,7 +42,7 @@ def message_page(
 
 
 def answer(request: HttpRequest, error: UploadError) -> HttpResponse:
-    """The page for an error of the domain that no form is there to show."""
+    """The page for an error of the domain, where no form can show it."""
     title = _("Being checked") if isinstance(error, StillChecking) else ""
     response = message_page(request, status=error.status, sentence=error.sentence, title=title)
     set_retry_after(response, error.retry_after)
@@ -51,7 +51,7 @@ def answer(request: HttpRequest, error: UploadError) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """The form was not ours, or too old, or the browser keeps no cookies."""
+    """The form came from another site or was too old, or the browser keeps no cookies."""
     sentence = _(
         "The form was not sent from this site, its page was open for too long, or your browser"
         " doesn't accept cookies. Nothing was changed. Go back, reload the page and try again."
@@ -77,15 +77,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def method_not_allowed(request: HttpRequest) -> HttpResponse:
-    """An address that only takes a form, opened like a page."""
+    """The page for an address that only accepts a form and was opened in a browser."""
     sentence = _("This address only accepts the form on the page.")
     return message_page(request, status=405, sentence=sentence)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500. Without the request's context, which may be what is broken."""
+    """Django's handler500. It renders without the request's context, which may be broken."""
     error = sys.exception()
-    if error and is_outage(error):  # in a middleware: views' are answered by pages.database_outage
+    # Raised in a middleware; those of views are answered by pages.database_outage.
+    if error and is_outage(error):
         return answer(request, unavailable(error))
     sentence = _("Something went wrong on our side. The error has been logged.")
     context = {"title": TITLES[500], "sentence": sentence}

@@ -1,4 +1,4 @@
-"""Reads forms before the CSRF check does, which would read them whole and without a limit."""
+"""Reads forms before the CSRF check, which would read them completely and without a limit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,15 +32,16 @@ from uploads.rate import check_rate
 
 
 class FormReaderMiddleware:
-    """Every multipart form is read here, up to the limit of the page that it is for, once all that
-    can be known without it is in order."""
+    """Reads every multipart form, up to the limit of its page, after all checks that don't need the
+    body."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         self.origins = OriginMiddleware(get_response)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.method != "PUT":  # that is a file, in whatever encoding; api.put looks at it
+        # The body of a PUT is a file in any encoding, which api.put checks.
+        if request.method != "PUT":
             fault = fault_of_encoding(request) or fault_of_range(request)
             if fault:
                 body_of(request).drain()
@@ -53,7 +54,7 @@ class FormReaderMiddleware:
         if (
             request.method != "POST"
             or request.content_type != "multipart/form-data"
-            # The local disk takes its forms as they come.
+            # The local disk's views read their forms themselves.
             or request.path_info.startswith("/storage/")
         ):
             return None
@@ -69,9 +70,9 @@ class FormReaderMiddleware:
 
 
 class OriginMiddleware(CsrfViewMiddleware):
-    """Django's check of where a form comes from, but for its token, which stands in the body.
+    """Django's check of a form's origin, without its token, which is in the body.
 
-    Django's own follows, and looks at all of it.
+    Django's own middleware follows, and checks both.
     """
 
     def _check_token(self, request: HttpRequest) -> None:
@@ -83,7 +84,8 @@ class OriginMiddleware(CsrfViewMiddleware):
 
 
 def refuse_rate(request: HttpRequest) -> HttpResponse | None:
-    """The answer to an address that sends too many forms with files; one file is counted here."""
+    """The answer to an address that sends too many forms with files, else None; it counts one
+    file."""
     if kind_of(request.path_info) is None:
         return None
     try:
@@ -94,7 +96,7 @@ def refuse_rate(request: HttpRequest) -> HttpResponse | None:
 
 
 def read_form(request: HttpRequest) -> str:
-    """Fill the request's POST and FILES; what the visitor reads where the form can't be read."""
+    """Fill the request's POST and FILES; a sentence for the visitor if the form can't be read."""
     body = body_of(request)
     kind = kind_of(request.path_info)
     spool = Spool(body, limits.max_bytes(kind), FILES_AT_ONCE[kind]) if kind else Spool(body, 0, 0)
@@ -103,7 +105,8 @@ def read_form(request: HttpRequest) -> str:
         meta = {**meta, "CONTENT_LENGTH": body.length_for_django}
         post, files = Parser(meta, body, [spool], request.encoding).parse()  # type: ignore[arg-type]
         if body.given_up and spool.receiving:
-            files.appendlist(spool.field_name, spool.file_complete(0))  # too large: say so
+            # The form then says that it is too large.
+            files.appendlist(spool.field_name, spool.file_complete(0))
         return post, files
 
     request.parse_file_upload = parse  # type: ignore[method-assign,assignment]
@@ -125,5 +128,5 @@ def read_form(request: HttpRequest) -> str:
 
 
 def kind_of(path: str) -> Kind | None:
-    """Of which kind the files are that a form sent to the path may hold; None where it may not."""
+    """The kind of files that a form sent to this path may hold; None if it may hold none."""
     return {reverse("images"): Kind.IMAGE, reverse("files"): Kind.FILE}.get(path)

@@ -1,4 +1,4 @@
-"""The two forms. Each rule is the domain's (uploads.limits); here its sentence finds its place."""
+"""The two forms. The rules are the domain's (uploads.limits); here their sentences get a place."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,11 +22,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 USUAL_TTLS = [5 * MINUTE, 15 * MINUTE, HOUR, DAY]
-ACCEPTED = [*images.IMAGE_TYPES, ".heic", ".heif"]  # not every system knows the type of these two
+# Not every system knows the content type of these two.
+ACCEPTED = [*images.IMAGE_TYPES, ".heic", ".heif"]
 
 
 def checked(check: Callable[[T], R], value: T) -> R:
-    """What the domain makes of the value; its refusal becomes the form's."""
+    """The domain's result for the value; its refusal becomes the form's error."""
     try:
         return check(value)
     except InvalidUpload as error:
@@ -34,7 +35,7 @@ def checked(check: Callable[[T], R], value: T) -> R:
 
 
 class NameField(forms.CharField):
-    """What the visitor calls an upload; may be empty."""
+    """The visitor's own name for an upload; may be empty."""
 
     def __init__(self, label: Any) -> None:
         super().__init__(label=label, required=False)
@@ -45,7 +46,7 @@ class NameField(forms.CharField):
 
 
 class TtlField(forms.IntegerField):
-    """Seconds to live; any number that the limits allow, of which the form offers a few."""
+    """Seconds to live: any number within the limits, although the form offers only a few."""
 
     def clean(self, value: Any) -> int | None:
         seconds: int | None = super().clean(value)
@@ -54,7 +55,7 @@ class TtlField(forms.IntegerField):
 
 
 class FilesInput(forms.FileInput):
-    """An input of several files, and of one."""
+    """An input for one file or several."""
 
     allow_multiple_selected = True
 
@@ -65,7 +66,7 @@ class FilesInput(forms.FileInput):
 
 
 class FilesField(forms.Field):
-    """Files of one kind. What is wrong is said of all at once, before one is stored."""
+    """Files of one kind. All of them are checked before the first is stored."""
 
     def __init__(self, kind: Kind, *, label: Any, missing: Any, at_once: int) -> None:
         accept = {"accept": ",".join(ACCEPTED)} if kind == Kind.IMAGE else {}
@@ -98,7 +99,7 @@ class FilesField(forms.Field):
 
 
 def check_file(kind: Kind, file: ArrivedFile) -> None:
-    """Raise InvalidUpload for what size, name and first bytes show to be wrong."""
+    """Raise InvalidUpload if the size, the name or the first bytes are wrong."""
     limits.check_filename(file.name)
     limits.check_size(kind, file.size_bytes)
     if kind == Kind.IMAGE:
@@ -107,7 +108,7 @@ def check_file(kind: Kind, file: ArrivedFile) -> None:
 
 
 class UploadForm(forms.Form):
-    """What both forms do."""
+    """The base of both forms."""
 
     called: str  # the field in which the visitor names the upload
     chosen: str  # the field of the files
@@ -123,17 +124,18 @@ class UploadForm(forms.Form):
         self.fields[self.chosen].help_text = self.limits_sentence()
 
     def limits_sentence(self) -> str:
-        """What the form takes, in words."""
+        """The form's limits, in words."""
         raise NotImplementedError
 
     @property
     def arrived(self) -> list[ArrivedFile]:
-        """The files, of a valid form."""
+        """The files of a valid form."""
         files: list[ArrivedFile] = self.cleaned_data[self.chosen]
         return files
 
     def report(self, sentence: str, received: int) -> None:
-        """Say why the form was not carried out, and of several files how far it was."""
+        """Add the error for which storing stopped and, of several files, name those already
+        stored."""
         names = [shown_name(file.name) for file in self.arrived]
         if len(names) > 1 and received < len(names):
             sentence = format_html("{}: {}", names[received], sentence)

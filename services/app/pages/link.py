@@ -19,7 +19,7 @@ from uploads.storage import Method
 
 
 class LinkView(PageView):
-    """Where the bytes of a link are, for a moment."""
+    """The base of the views that lead to the bytes of a link."""
 
     kind = Kind.FILE
 
@@ -28,7 +28,8 @@ class LinkView(PageView):
         method: Method = "HEAD" if self.request.method == "HEAD" else "GET"
         address = follow_link(token=token, kind=self.kind, path=path, method=method)
         response = redirect(address)
-        # Browsers ask a redirect too whether a page of another site may show where it leads.
+        # Before another site's page may show the file, browsers also check this header on the
+        # redirect.
         response["Cross-Origin-Resource-Policy"] = "cross-origin"
         return response
 
@@ -73,9 +74,9 @@ class Page(LinkView):
         return HttpResponse("".join(lines), content_type=TEXT)
 
     def page(self, token: str) -> HttpResponse:
-        """What its receiver reads before the download."""
+        """The page that a receiver sees before the download."""
         uploads = present(uploads_behind(token=token, kind=self.kind))
-        first = uploads[0]  # whose time is that of all
+        first = uploads[0]  # all of a link expire together
         several = len(uploads) > 1
         context = {
             "title": _("Shared files") if several else _("Shared file"),
@@ -90,7 +91,7 @@ class Page(LinkView):
 
 
 def present(uploads: list[Upload]) -> list[Upload]:
-    """Those that have not vanished. Raises UploadNotFound where none is left."""
+    """The uploads that have not vanished. Raises UploadNotFound if none is left."""
     found = page_check().present(uploads)
     if not found:
         raise UploadNotFound(_("This link has expired, or it never existed."))
@@ -98,7 +99,7 @@ def present(uploads: list[Upload]) -> list[Upload]:
 
 
 class QrCode(View):
-    """A share link for a telephone's camera, while the link works."""
+    """A share link as a QR code, while the link works."""
 
     kind = Kind.FILE
 

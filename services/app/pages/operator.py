@@ -1,4 +1,4 @@
-"""The operator's way in, and what is answered there to what no page of theirs sends."""
+"""The operator's login, and the answer to malformed requests in the admin."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 
 def login(request: HttpRequest) -> HttpResponse:
-    """Django's page, once the rate is asked: each password tried costs half a second of CPU."""
+    """Django's login page, behind a rate limit: checking one password takes half a second of
+    CPU."""
     if request.method == "POST":
         try:
             check_login_rate(request.META["REMOTE_ADDR"])
@@ -25,7 +26,8 @@ def login(request: HttpRequest) -> HttpResponse:
 
 
 class OperatorMiddleware:
-    """Django's admin takes ids and filters for what its own pages wrote, and breaks on others."""
+    """Answers 400 to ids and filters that Django's admin can't read; it expects only those of its
+    own pages."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

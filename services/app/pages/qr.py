@@ -1,4 +1,4 @@
-"""A link as a picture that a telephone's camera reads."""
+"""A link as a QR code."""
 
 import io
 
@@ -6,7 +6,8 @@ import segno
 
 
 def svg(link: str) -> bytes:
-    """The code as SVG, black on white in any colours of the page, with the margin readers need."""
+    """The QR code as SVG, black on white whatever the page's colours are, with the margin that
+    readers need."""
     file = io.BytesIO()
     code = segno.make(link, error="m", micro=False)
     code.save(file, kind="svg", scale=8, border=4, light="#fff", omitsize=True)

@@ -1,7 +1,7 @@
-"""The body of a multipart form: spooled up to a limit a file, and read on a little beyond it.
+"""The body of a multipart form: each file is spooled up to a limit, and read on a little beyond it.
 
-Django would spool whatever comes before anybody could look at its size, and repair file names
-before anybody could refuse them.
+Django would spool everything before anybody could check its size, and change file names before
+anybody could refuse them.
 """
 
 import tempfile
@@ -17,26 +17,26 @@ from uploads.models import Kind
 
 FILES_AT_ONCE = {Kind.IMAGE: 10, Kind.FILE: 1}
 
-# How browsers write, in the header of a part, what would end the name there:
+# How browsers escape characters that would end the name in the header of a part:
 # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
 ESCAPES = {"%0D": "\r", "%0A": "\n", "%22": '"'}
 
 
 @dataclass(frozen=True)
 class ArrivedFile:
-    """One file of a form, under the very name that it was given."""
+    """One file of a form, with the exact name that it was sent with."""
 
     name: str
-    size_bytes: int  # as sent; beyond the limit, as far as it was read
+    size_bytes: int  # as sent, or as much as was read of a file beyond the limit
     content: IO[bytes]  # empty beyond the limit
 
     def close(self) -> None:
-        """The spooled bytes go; Django calls it at the end of the request."""
+        """Remove the spooled bytes; Django calls this at the end of the request."""
         self.content.close()
 
 
 class Spool(FileUploadHandler):
-    """Spools so many files, each up to the limit; of one beyond it only the size is known.
+    """Spools so many files, each up to the limit. Of a file beyond the limit only the size is kept.
 
     The temporary file has no name: a process that is killed leaves nothing on the disk.
     """
@@ -74,13 +74,13 @@ class Spool(FileUploadHandler):
         return ArrivedFile(str(self.file_name), self.size_bytes, self.file)
 
     def close(self) -> None:
-        """Forget a file that was not completed."""
+        """Forget a file that did not arrive completely."""
         if self.receiving:
             self.file.close()
 
 
 class Parser(MultiPartParser):
-    """Django's parser, which leaves the names alone."""
+    """Django's parser, without its changes to file names."""
 
     def sanitize_file_name(self, file_name: str) -> str:
         for escape, character in ESCAPES.items():

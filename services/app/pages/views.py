@@ -21,12 +21,12 @@ from uploads.existence import page_check
 from uploads.models import Kind, Link, State, Upload
 from uploads.rate import check_rate, source_of
 
-# The names of their addresses.
+# The names of the pages' addresses, by kind.
 PAGES = {Kind.IMAGE: "images", Kind.FILE: "files"}
 
 
 class UploadsPage(VisitorView):
-    """What is there of one kind, and the form to add to it."""
+    """A page with the owner's uploads of one kind, and the form for more."""
 
     kind: Kind
     title: Promise
@@ -67,7 +67,7 @@ class UploadsPage(VisitorView):
         return redirect(PAGES[self.kind])
 
     def show(self, form: UploadForm, *, status: int = 200) -> HttpResponse:
-        """The page with the form, and with those uploads that are really there."""
+        """The page with the form, and with the uploads whose objects are in storage."""
         live = Upload.objects.live().with_seconds_left().with_link()
         mine = live.filter(owner=self.owner, kind=self.kind)
         uploads = page_check().present(list(mine.order_by("-created_at", "-id")))
@@ -80,7 +80,7 @@ class UploadsPage(VisitorView):
             "kept": settings.IMAGES_KEPT,
             "shared": settings.SHARED_BOARD,
             "origin": self.request.build_absolute_uri("/"),
-            # What page.js is told.
+            # For page.js.
             "kind": self.kind.value,
             "max_bytes": limits.max_bytes(self.kind),
             "too_large": limits.too_large(self.kind),
@@ -91,7 +91,7 @@ class UploadsPage(VisitorView):
 
 
 def blank_upload(kind: Kind) -> Upload:
-    """No upload: what stands in the markup that page.js fills in."""
+    """A blank upload, for the markup that page.js fills in."""
     nobody = uuid.UUID(int=0)
     link = Link(kind=kind, token="", ttl=timedelta())
     blank = Upload(id=nobody, kind=kind, state=State.READY, link=link, size_bytes=0)

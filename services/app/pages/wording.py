@@ -16,7 +16,7 @@ SHOWN_NAME_MAX = 60  # characters
 
 
 def duration(seconds: int) -> str:
-    """As much as two units say: `15 minutes`, `1 hour 30 minutes`."""
+    """The duration in at most two units: `15 minutes`, `1 hour 30 minutes`."""
     units = [
         (seconds // DAY, ngettext("%d day", "%d days", seconds // DAY)),
         (seconds % DAY // HOUR, ngettext("%d hour", "%d hours", seconds % DAY // HOUR)),
@@ -27,15 +27,16 @@ def duration(seconds: int) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """What remains: never more than there is."""
+    """The time left in words, rounded down."""
     whole = max(0, math.floor(seconds))
     return duration(whole) or ngettext("%d second", "%d seconds", 0) % 0
 
 
 def shown_name(name: str) -> SafeString:
-    """A file name as a message may quote it, however long or wild it is.
+    """A file name that is safe to quote in a message, however long or strange it is.
 
-    Isolated, because a name may be written from right to left and the message is not.
+    It is isolated in `<bdi>`, because a name may be written from right to left and the message is
+    not.
     """
     name = "".join("\N{REPLACEMENT CHARACTER}" if has_unshown_characters(c) else c for c in name)
     if len(name) > SHOWN_NAME_MAX:
@@ -44,7 +45,7 @@ def shown_name(name: str) -> SafeString:
 
 
 def received(kind: Kind, names: list[str], *, superseded: list[str]) -> str:
-    """What is said of new uploads, and of those that will make room for them."""
+    """The message about new uploads, and about images that will make room for them."""
     if kind == Kind.FILE:
         sentence = _('{} was uploaded. <a href="#uploads">Its link is below.</a>')
         return format_html(sentence, shown_name(names[0]))
@@ -64,12 +65,12 @@ def received(kind: Kind, names: list[str], *, superseded: list[str]) -> str:
 
 
 def deleted(name: str) -> str:
-    """What is said when one was deleted."""
+    """The message after one upload was deleted."""
     return format_html(_("{} was deleted."), shown_name(name))
 
 
 def cleared(kind: Kind, count: int) -> str:
-    """What is said when all were deleted."""
+    """The message after all uploads of a kind were deleted."""
     if kind == Kind.FILE:
         return ngettext("%d file was deleted.", "%d files were deleted.", count) % count
     return ngettext("%d image was deleted.", "%d images were deleted.", count) % count

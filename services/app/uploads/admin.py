@@ -10,7 +10,7 @@ from uploads.sweeps import report
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """What happens to these rows is the domain's to say: nothing is added or changed by hand."""
+    """Rows that only the domain changes: nothing is added or edited by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""
@@ -65,7 +65,7 @@ class PurgeKeyAdmin(ReadOnly):
 
 @admin.register(Sweep)
 class SweepAdmin(PurgeKeyAdmin):
-    """Where a sweep that stopped says why."""
+    """The sweeps' reports: why one stopped."""
 
     list_display = ["name", "is_on_time", "last_ok", "last_error_at", "last_error", "backlog"]
     search_fields = []

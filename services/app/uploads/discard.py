@@ -54,7 +54,7 @@ QUEUE_KEYS = f"""
 
 
 def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
-    """Discard one of the owner's; raises UploadNotFound where it is not theirs or gone."""
+    """Discard one of the owner's uploads; raises UploadNotFound if it is another's or gone."""
     with transaction.atomic():
         lock_owner(owner)
         discard_uploads(ids=[Upload.objects.of_owner(owner, upload_id).id])
@@ -73,7 +73,7 @@ def discard_link(*, link_id: uuid.UUID, owner: uuid.UUID) -> int:
 
 
 def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
-    """Discard all of the owner's of one kind; how many went."""
+    """Discard all of the owner's uploads of one kind; how many there were."""
     with transaction.atomic():
         lock_owner(owner)
         mine = Upload.objects.filter(owner=owner, kind=kind).values_list("id", flat=True)
@@ -100,7 +100,7 @@ def discard_uploads(*, ids: list[uuid.UUID]) -> int:
     """The rows go and their keys enter the purge queue; how many went. Links that are empty then
     go too.
 
-    Past the signals, so that a thousand cost what one does.
+    It bypasses the signals, so that a thousand cost as much as one.
     """
     with transaction.atomic():
         return discard_locked_uploads(ids=ids, links=lock_links_of(ids)) if ids else 0

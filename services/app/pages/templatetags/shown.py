@@ -1,4 +1,4 @@
-"""What a page shows of an upload."""
+"""Template tags and filters for an upload."""
 
 from django import template
 from django.template import Context
@@ -19,7 +19,7 @@ register.filter(icon)
 
 @register.filter
 def thumbnail_url(upload: Upload) -> str | None:
-    """Where the browser gets the small picture; None in the upload's last second."""
+    """The address of the thumbnail; None in the upload's last second."""
     return thumbnail_urls().thumbnail_url(upload)
 
 

@@ -106,10 +106,10 @@ def numbered(filename: str, number: int) -> str:
 
 
 def drop_upload(upload: Upload) -> None:
-    """Discard what did not come to its end; what is no longer pending, somebody else completed.
+    """Discard an upload that was interrupted, unless another request has completed it meanwhile.
 
-    Where the row went meanwhile, its keys are queued once more: something may have been stored
-    after they were deleted. So may what a call does that was given up.
+    If the row is gone already, its keys are queued once more, because bytes may have been stored
+    after they were deleted. The same goes for calls to storage that were given up.
     """
     with deadline.time_to_tidy_up(), transaction.atomic():
         lock_owner(upload.owner)

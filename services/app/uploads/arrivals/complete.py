@@ -1,4 +1,5 @@
-"""The bytes are said to be there: the upload becomes what storage shows them to be, or goes."""
+"""Completing an upload: the client says that the bytes are there, and the server believes only
+storage."""
 
 import uuid
 from collections.abc import Iterator
@@ -20,16 +21,23 @@ from uploads.processing import RETELL_AFTER
 from uploads.quotas import lock_owner
 from uploads.storage import StoredObject, storage
 
-FILE_TYPE = "application/octet-stream"  # of all files: what they are is nobody's to say
+FILE_TYPE = "application/octet-stream"  # for all files: the server makes no guess
 
 
 def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
-    """The upload, `checking` or `ready`, as storage shows its bytes to be; repeated: the same.
+    """The upload, `checking` or `ready`; a repeated call gets the same answer.
 
-    Two requests to storage, three of a file that came by a ticket. While they last, anybody else
-    may complete, discard or expire it, and the worker delete what arrived: what they showed counts
-    only for a row that is still pending. Raises UploadNotFound, BytesMissing where nothing has
-    arrived, or InvalidUpload, after which the upload is discarded; repeated: the same.
+    1. Look at the object: its size must be the claimed one, an image's first bytes an image's.
+    2. Copy a file that came by a ticket to where its link leads, under the copy lock.
+    3. Lock the row. If it is still pending, give it its next state, and a file its link's life.
+    4. An upload that is refused on the way is discarded, and its error remembered.
+
+    While storage is asked, another request may complete, discard or expire the upload, and the
+    worker may delete the object, so the result counts only for a row that is still pending. That is
+    two requests to storage, three for a file that came by a ticket.
+
+    Raises UploadNotFound, BytesMissing if nothing has arrived, or InvalidUpload for an upload that
+    was refused, now or before.
     """
     try:
         upload = Upload.objects.known().of_owner(owner, upload_id)
@@ -50,7 +58,7 @@ def complete_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> Upload:
 
 
 def look_at_bytes(upload: Upload) -> tuple[StoredObject, str]:
-    """What has been stored, whose size must be the one claimed, and its content type.
+    """The stored object, whose size must be the claimed one, and its content type.
 
     Raises BytesMissing or InvalidUpload.
     """
@@ -71,13 +79,13 @@ def look_at_bytes(upload: Upload) -> tuple[StoredObject, str]:
 
 
 def copy_bytes(upload: Upload, stored: StoredObject) -> None:
-    """Have storage copy a file that came by a ticket to where its link leads, which no address
-    that a client holds can write. Raises BytesMissing where it is not what was looked at."""
+    """Have storage copy a file that came by a ticket to the key that its link serves, which no
+    client can write. Raises BytesMissing if the object is no longer the one that was looked at."""
     if not Upload.objects.filter(id=upload.id, state=State.PENDING).exists():
-        return  # what is served is not written again
+        return  # a served object is never written again
     there = storage().head(upload.served_key)
     if there is not None and there.etag == stored.etag:
-        return  # an earlier copy, which took longer than its request waited
+        return  # an earlier request made the copy, but didn't wait until it was done
     copied = storage().copy(
         upload.incoming_key, upload.served_key, etag=stored.etag, content_type=FILE_TYPE
     )
@@ -87,10 +95,11 @@ def copy_bytes(upload: Upload, stored: StoredObject) -> None:
 
 @contextmanager
 def alone_with(upload: Upload) -> Iterator[None]:
-    """Nobody else copies this upload's bytes until the block ends: a copy that ends late must not
-    come after the one that is served. Raises StillChecking where somebody else is long at it.
+    """Hold this upload's copy lock during the block: a copy of another request that ends late must
+    not replace the one that is served. Raises StillChecking if another request holds it for too
+    long.
 
-    A lock of this database session, which ends with it, and of no row.
+    It is an advisory lock, which ends with this database session.
     """
     with connection.cursor() as cursor:
         try:
@@ -107,16 +116,17 @@ def alone_with(upload: Upload) -> Iterator[None]:
 
 
 def settle(upload: Upload, content_type: str) -> Upload:
-    """The upload in its next state; as it is, where it is no longer pending.
+    """The upload in its next state; unchanged, if it is no longer pending.
 
-    Raises what was said of one that was refused, or UploadNotFound; also where the link that it
-    joined has expired meanwhile, after which it is discarded.
+    Raises the error with which it was refused, or UploadNotFound, also if the link that it joined
+    has expired meanwhile; it is then discarded.
     """
     with transaction.atomic():
         lock_owner(upload.owner)
         row = Upload.objects.lock(upload.id)
         if row is None:
-            queue_keys(upload, counted=False)  # with what may have been copied since it went
+            # Including a copy that was made since it was discarded.
+            queue_keys(upload, counted=False)
         elif row.state == State.PENDING and (expires_at := begin_link(row.link)) is None:
             discard_uploads(ids=[row.id])
             row = None
@@ -137,16 +147,17 @@ def settle(upload: Upload, content_type: str) -> Upload:
 
 
 def begin_link(link: Link) -> datetime | None:
-    """When the locked link expires, whose time begins with its first upload; None where it has."""
+    """When the locked link expires, whose time begins with its first upload; None if it has
+    expired."""
     Link.objects.filter(id=link.id, expires_at=None).update(expires_at=Now() + F("ttl"))
     return Link.objects.live().filter(id=link.id).values_list("expires_at", flat=True).first()
 
 
 def refuse(upload: Upload, error: BytesMissing | InvalidUpload) -> Upload:
-    """Raise the error where the upload is still pending; the upload where it no longer is.
+    """Raise the error if the upload is still pending; else the upload as it is now.
 
-    What is refused is discarded, and remembered why, for a client whose line was cut before it
-    heard.
+    A refused upload is discarded, and its error is remembered for a client whose connection was
+    lost before the answer.
     """
     with transaction.atomic():
         lock_owner(upload.owner)
@@ -164,18 +175,19 @@ def refuse(upload: Upload, error: BytesMissing | InvalidUpload) -> Upload:
 
 
 def raise_gone(upload: Upload) -> NoReturn:
-    """Raise what was said of an upload that was refused, or that it was discarded."""
+    """Raise the error with which the upload was refused, or UploadNotFound if it was discarded."""
     check_not_refused(upload.id, upload.owner)
     raise UploadNotFound(_("The upload took too long and was discarded."))
 
 
 def bytes_missing() -> BytesMissing:
-    """What is said where there is nothing, or no longer what was looked at."""
+    """The error for an upload without bytes, or whose bytes are no longer those that were looked
+    at."""
     return BytesMissing(_("The bytes of this upload have not arrived."))
 
 
 def check_not_refused(upload_id: uuid.UUID, owner: uuid.UUID) -> None:
-    """Raise InvalidUpload, as it was first said, where the upload was refused."""
+    """Raise the InvalidUpload of the first answer if the upload was refused."""
     refusal = Refusal.objects.filter(id=upload_id, owner=owner, until__gt=Now()).first()
     if refusal is not None:
         raise InvalidUpload(refusal.sentence)

@@ -65,7 +65,7 @@ def follow_link(*, token: str, kind: Kind, path: str | None = None, method: Meth
 
 
 def deletion_secret(upload: Upload) -> str:
-    """What deletes the upload, of whoever has it."""
+    """The secret with which anyone who has it can delete the upload."""
     return signing.dumps(upload.id.hex, salt=DELETION_SALT)
 
 
@@ -83,7 +83,7 @@ def find_deletion(secret: str) -> Upload:
 
 
 class ThumbnailUrlCache:
-    """The addresses of thumbnails that this process signed."""
+    """The thumbnail addresses that this process has signed, for as long as they are used."""
 
     def __init__(self) -> None:
         self.signed: dict[tuple[str, datetime | None], tuple[str, float]] = {}
@@ -109,5 +109,5 @@ class ThumbnailUrlCache:
 
 @cache
 def thumbnail_urls() -> ThumbnailUrlCache:
-    """The one of this process."""
+    """This process's cache."""
     return ThumbnailUrlCache()

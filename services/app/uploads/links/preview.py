@@ -1,4 +1,4 @@
-"""What the page of a link shows of a file before its download: a picture, or how a text begins."""
+"""The preview on a file's page: a picture, or the beginning of a text."""
 
 import codecs
 import logging
@@ -12,7 +12,7 @@ from uploads.storage import storage
 
 log = logging.getLogger(__name__)
 
-TEXT_BYTES = 64 * 1024  # of a text that is shown
+TEXT_BYTES = 64 * 1024  # of a text that the page shows
 PICTURE_BYTES = 20 * 1024 * 1024  # of a picture, which a browser loads whole
 SPACE = {"\t", "\n", "\r", "\f"}
 

@@ -1,4 +1,4 @@
-"""What every read that asks for the time takes."""
+"""The type of `now` in every read."""
 
 from datetime import datetime
 

@@ -1,10 +1,11 @@
-"""The table of what was said of uploads that are gone."""
+"""The table of refusals: why an upload was discarded when its client completed it."""
 
 from django.db import models
 
 
 class Refusal(models.Model):
-    """What `complete` said of an upload that it discarded, for whoever did not hear it."""
+    """The sentence with which `complete` discarded an upload, for a client that didn't get the
+    answer."""
 
     id = models.UUIDField(primary_key=True, help_text="The upload's.")
     owner = models.UUIDField()

@@ -1,11 +1,11 @@
-"""The table of the sweeps: where "stops and says so" says it."""
+"""The table of the sweeps: why one stopped, and when each last succeeded."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy
 
 
 class Sweep(models.Model):
-    """What each sweep says of its last runs: the place to look when something is left over."""
+    """A sweep's report of its last runs."""
 
     name = models.CharField(gettext_lazy("name"), max_length=20, primary_key=True)
     last_ok = models.DateTimeField(gettext_lazy("last did well"), null=True)

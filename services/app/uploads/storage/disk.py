@@ -29,7 +29,7 @@ PARTS_FOLDER = "parts"  # the local folder of files that are not whole yet
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn whatever the disk may raise into StorageUnavailable."""
+    """Turn every error of the disk into StorageUnavailable."""
     try:
         yield
     except OSError as error:

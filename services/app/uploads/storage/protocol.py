@@ -1,4 +1,4 @@
-"""What the domain asks of storage, whichever it is."""
+"""The interface of storage, for the domain."""
 
 import re
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ def is_missing(error: ClientError) -> bool:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn whatever S3 and the way there may raise into StorageUnavailable."""
+    """Turn every error of S3, or of the connection to it, into StorageUnavailable."""
     try:
         yield
     except (ClientError, BotoCoreError, OSError) as error:
@@ -25,7 +25,7 @@ def answering() -> Iterator[None]:
 
 
 def cause_of(error: Exception) -> str:
-    """What S3 said, and to what: `AccessDenied on DeleteObjects`; or why nobody said anything."""
+    """The cause for an operator: `AccessDenied on DeleteObjects`, or why no answer came."""
     if isinstance(error, ClientError):
         return f"{error.response['Error'].get('Code')} on {error.operation_name}"
     return f"{type(error).__name__}: {error}"
