@@ -9,7 +9,8 @@ from playwright.sync_api import sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
 from ops import shell
-from tests.support.browser import Person, chromium_path
+from tests.support import steady_chromium
+from tests.support.browser import Person
 from tests.support.stack import Stack, Visitor, copy_tree, remove_images, why_no_engine
 
 # The folders whose tests share a stack; in all others a file is by itself.
@@ -141,13 +142,12 @@ def chromium():
     Not for longer: while Playwright has its event loop, Django refuses its database to whatever
     other tests run in the process.
     """
-    path = chromium_path()
-    if not path:
+    if not steady_chromium.chromium_path():
         pytest.skip("no browser: chromium is not installed")
     with sync_playwright() as playwright:
         # As root, which a container's tests are, it has no sandbox.
         quiet = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        browser = playwright.chromium.launch(executable_path=steady_chromium.__file__, args=quiet)
         yield browser
         browser.close()
 

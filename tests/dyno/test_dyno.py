@@ -33,6 +33,8 @@ STOP_SECONDS = 30  # then Heroku sends SIGKILL
 SIGTERMS = 50
 LOAD_SECONDS = 20  # in place of a minute's: the machine has other tests to do
 KILLED = 137  # by SIGKILL
+# What each says once it works: how long that takes is the machine's affair.
+BOOTED = {"web": "Booting worker", "worker": "ready.", "beat": "beat: Starting"}
 TTL = {"image": 900, "file": 900}  # seconds
 
 
@@ -75,6 +77,18 @@ class Dyno(Stack):
     def redis(self, *command: str) -> str:
         """What Redis answers."""
         return self.compose("exec", "-T", "redis", "redis-cli", "--tls", "--insecure", *command)
+
+    def has_booted(self, service: str) -> None:
+        """Wait until it says so, since it was started last."""
+        container = self.container(service)
+        since = self.run("docker", "inspect", "--format", "{{.State.StartedAt}}", container)
+        logs = ["docker", "logs", "--since", since.strip(), container]
+
+        def says_so() -> bool:
+            done = subprocess.run(logs, capture_output=True, text=True)
+            return BOOTED[service] in done.stdout + done.stderr
+
+        wait_for(says_so, 120, f"{service} has booted")
 
     def answers(self) -> None:
         """Wait until web does, through the router."""
@@ -223,22 +237,23 @@ class Stopped:
 
 
 def stop_often(dyno, service: str, count: int, dice: random.Random) -> list[Stopped]:
-    """SIGTERM to all its processes at random moments, and what it runs anew after each."""
+    """SIGTERM to all its processes at random moments of their work; after each they start again."""
     container, taken = dyno.container(service), []
     for _ in range(count):
-        time.sleep(dice.uniform(0, 7))
+        time.sleep(dice.uniform(0, 5))
         start = time.monotonic()
         dyno.run("docker", "stop", "--time", str(STOP_SECONDS), container)
         seconds = time.monotonic() - start
         code = dyno.run("docker", "inspect", "--format", "{{.State.ExitCode}}", container)
         dyno.run("docker", "start", container)
         taken.append(Stopped(service, seconds, int(code)))
+        dyno.has_booted(service)
     return taken
 
 
 def test_fifty_sigterms_lose_nothing(dyno):
     dyno.empty()
-    load = Load(dyno.page, photo(640, 480), count=10_000, rate=6, ttl=TTL, each=1, patience=60)
+    load = Load(dyno.page, photo(640, 480), count=10_000, rate=6, ttl=TTL, each=1, patience=120)
     counts = {"web": 17, "worker": 17, "beat": 16}
     with ThreadPoolExecutor(4) as pool:
         uploading = pool.submit(load.run)

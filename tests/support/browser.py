@@ -1,7 +1,6 @@
 """A person at a browser: Chromium, driven by Playwright, on the pages of the stack."""
 
 import base64
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +50,6 @@ WATCH = """() => {
         }
     }).observe(document.getElementById("transfers"), {attributes: true, subtree: true});
 }"""
-
-
-def chromium_path() -> str | None:
-    """Debian's Chromium, or another that is installed."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 
 
 class Person:
