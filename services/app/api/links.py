@@ -7,12 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
-from api.schemas import LinkIn, LinkOut, MadeLinkOut
+from api.schemas import LinkChange, LinkIn, LinkOut, MadeLinkOut
 from api.uploads import Request, owner_of, problems, shown
 from s3tasks.web import visitor_cookie
 from s3tasks.web.share_link import address_of
 from uploads import discard
 from uploads.existence import page_check
+from uploads.links.change import change_link
 from uploads.links.owned import find_link, links_of, make_link
 from uploads.models import Link
 from uploads.rate import check_rate
@@ -51,6 +52,15 @@ def get_link(request: Request, link_id: uuid.UUID) -> dict[str, Any]:
     link = find_link(link_id=link_id, owner=owner_of(request))
     page_check().present_links([link])
     return shown_link(request, link)
+
+
+@router.patch("/links/{link_id}", response={200: LinkOut, **problems(400, 403, 404, 415, 422)})
+def patch_link(
+    request: Request, link_id: uuid.UUID, change: Annotated[LinkChange, Body(...)]
+) -> dict[str, Any]:
+    """Change one of mine; what is left out stays as it is. 422: nothing was changed."""
+    change_link(link_id=link_id, owner=owner_of(request), ttl=change.ttl, name=change.name)
+    return get_link(request, link_id)
 
 
 @router.delete("/links/{link_id}", response={204: None, **problems(403, 404, 415, 422)})

@@ -13,7 +13,7 @@ from uploads import limits
 from uploads.models import State
 
 # Without a path; `.` and `..` are no names.
-NAME = {"maxLength": limits.NAME_MAX, "pattern": f"^[^{limits.UNSHOWN}]*$"}
+NAME: dict[str, Any] = {"maxLength": limits.NAME_MAX, "pattern": f"^[^{limits.UNSHOWN}]*$"}
 FILENAME = {
     "minLength": 1,
     "maxLength": limits.FILENAME_MAX,
@@ -22,6 +22,13 @@ FILENAME = {
 # File names with slashes between them, or nothing.
 PART = rf"(?!\.{{1,2}}(/|$))[^/\\{limits.UNSHOWN}]{{1,{limits.FILENAME_MAX}}}"
 FOLDER = {"maxLength": limits.FOLDER_MAX, "pattern": f"^({PART}(/{PART})*)?$"}
+
+TTL: dict[str, Any] = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": settings.UPLOAD_TTL_MAX},
+        {"type": "null"},
+    ]
+}
 
 
 def stated(**constraints: Any) -> Any:
@@ -44,13 +51,7 @@ class NameAndTime(Schema):
 
     name: Annotated[str, stated(**NAME)] = ""
     ttl: Annotated[Whole | None, Field(description="Seconds; null: the site's default.")] = Field(
-        default=None,
-        json_schema_extra={
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": settings.UPLOAD_TTL_MAX},
-                {"type": "null"},
-            ]
-        },
+        default=None, json_schema_extra=TTL
     )
 
 
@@ -128,6 +129,23 @@ class LinkIn(NameAndTime):
     """A link that files will join."""
 
 
+class LinkChange(Schema):
+    """What to change of a link."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str | None, Field(description="Null: as it is.")] = Field(
+        default=None, json_schema_extra={"anyOf": [{"type": "string", **NAME}, {"type": "null"}]}
+    )
+    ttl: Annotated[
+        Whole | None,
+        Field(
+            description="Seconds from now on, or while it has no uploads from the first one on; it"
+            f" ends at most {settings.UPLOAD_TTL_MAX} seconds after it was made. Null: as it is."
+        ),
+    ] = Field(default=None, json_schema_extra=TTL)
+
+
 class LinkOut(Schema):
     """One link with its uploads."""
 
@@ -136,7 +154,7 @@ class LinkOut(Schema):
     name: str
     uploads: list[UploadOut] = Field(description="Those that are there.")
     size: int
-    ttl: int = Field(description="Seconds from its first upload on.")
+    ttl: int = Field(description="Seconds, as last set.")
     protected: bool
     max_downloads: int | None
     downloads: int
