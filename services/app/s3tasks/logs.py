@@ -17,6 +17,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 access = logging.getLogger("s3tasks.access")
 QUOTED = re.compile(r"\b(DETAIL|LINE \d+):.*")  # in an error of Postgres's
+ASKED_AGAIN = {"/links/left/", "/f/<token:token>.json"}  # every few seconds, by each open page
 TRACEBACK_MAX = 7_000  # characters of its end; Heroku cuts a line of 10,000 bytes in two
 
 
@@ -126,7 +127,8 @@ class AccessLogMiddleware:
         start = time.monotonic()
         response = self.get_response(request)
         milliseconds = round((time.monotonic() - start) * 1000)
-        if request.path != "/healthz":
+        untold = request.path == "/healthz" or route(request) in ASKED_AGAIN
+        if response.status_code >= 400 or not untold:
             access.info(
                 "%s %s %d in %d ms",
                 request.method,

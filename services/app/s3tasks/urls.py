@@ -10,7 +10,7 @@ from api.put import Deletion
 from api.ready import ready
 from api.sharex import sharex
 from localstorage.views import LocalStorage
-from pages import link, operator, views
+from pages import link, operator, time_left, views
 from uploads.models import Kind
 
 
@@ -37,6 +37,7 @@ urlpatterns = [
     path("i/<token:token>", link.Image.as_view(), name="image-link"),
     path("i/<token:token>.svg", link.QrCode.as_view(kind=Kind.IMAGE), name="image-qr"),
     path("f/<token:token>", link.Page.as_view(), name="file-link"),
+    path("f/<token:token>.json", time_left.OfLink.as_view(), name="time-left"),
     path("f/<token:token>.svg", link.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
     path("f/<token:token>/<anything:path>", link.File.as_view(), name="file"),
     # --- The owner, by the visitor's cookie; a visitor without one gets a new one ----------------
@@ -44,6 +45,7 @@ urlpatterns = [
     path("images/clear/", views.Clear.as_view(kind=Kind.IMAGE), name="clear-images"),
     path("files/", views.Files.as_view(), name="files"),
     path("files/clear/", views.Clear.as_view(kind=Kind.FILE), name="clear-files"),
+    path("links/left/", time_left.Mine.as_view(), name="my-time-left"),
     path("uploads/<uuid:upload_id>/delete/", views.Delete.as_view(), name="delete"),
     # … or by the `owner_token` of an upload. Its document and its page are anyone's.
     path("api/", api.urls),

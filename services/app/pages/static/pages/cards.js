@@ -28,6 +28,7 @@ function makeCard(upload, askedAt) {
   const time = card.querySelector("time");
   if (time) {
     time.dateTime = upload.expires_at;
+    time.dataset.life = upload.link_id;
     card.querySelector(".left progress").max = upload.seconds_left;
     countDown(time, askedAt + upload.seconds_left * 1000);
   }

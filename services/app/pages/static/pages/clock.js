@@ -3,6 +3,7 @@
 import { duration, put, words } from "./words.js";
 
 const SOON = 60; // seconds
+const EARLY = 1000; // ms; by so much a known end may come before the true one
 
 const clocks = new WeakMap();
 
@@ -15,6 +16,17 @@ export function startClock(time, end, over) {
 /** When the page was asked for, in ms: the seconds that it says are left were counted after that. */
 export function askedForPage() {
   return performance.timeOrigin + performance.getEntriesByType("navigation")[0].requestStart;
+}
+
+/** Count down to another moment, if the true end, which lies in this span, is no longer the known
+    one. */
+export function moveClock(time, earliest, latest) {
+  const clock = clocks.get(time);
+  if (!clock || (clock.end > earliest - EARLY && clock.end <= latest)) return;
+  clock.end = earliest;
+  const bar = time.parentElement.querySelector("progress");
+  if (bar) bar.max = (earliest - Date.now()) / 1000;
+  tick(time);
 }
 
 /** Show whole seconds that are left, and again when there is one less. */

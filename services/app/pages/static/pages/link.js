@@ -2,9 +2,12 @@
 
 import { askedForPage, startClock } from "./clock.js";
 import "./copying.js";
+import { follow } from "./follow.js";
 
 document.documentElement.classList.add("scripts");
+const reload = () => location.reload(); // says that it has expired
 for (const time of document.querySelectorAll("time[data-seconds-left]")) {
   const end = askedForPage() + Number(time.dataset.secondsLeft) * 1000;
-  startClock(time, end, () => location.reload()); // which says that it has expired
+  startClock(time, end, reload);
 }
+follow(reload);

@@ -5,6 +5,7 @@ import { api, arrange, cards, countDown, look, lookAgain, nameOf, remove, upload
 import { askedForPage, tick } from "./clock.js";
 import "./copying.js";
 import "./dropping.js";
+import { follow } from "./follow.js";
 import { $, showProblem } from "./markup.js";
 import { Problem } from "./transfer.js";
 import { put, say, words } from "./words.js";
@@ -71,3 +72,4 @@ addEventListener("visibilitychange", () => {
   if (cards().length) look().catch(() => {});
 });
 if (uploads.querySelector("[data-state=checking]")) lookAgain();
+follow(() => look().catch(() => {}));
