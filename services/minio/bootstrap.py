@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 
 POLICY_NAME = "s3tasks"
 # Where uploads live. The marker lies beside them and must outlive every rule.
-PREFIXES = ("incoming/", "images/", "thumbs/", "files/")
+PREFIXES = ("incoming/", "images/", "thumbs/", "files/", "zips/")
 MARKER_KEY = "marker"
 DAY = 24 * 60 * 60  # seconds
 # Every user of MinIO's may make itself service accounts, another password and temporary keys, which

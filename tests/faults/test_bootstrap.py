@@ -28,6 +28,7 @@ def test_the_backstop_spares_the_marker(stack):
         "images/",
         "thumbs/",
         "files/",
+        "zips/",
     }
     assert {rule["Expiration"]["Days"] for rule in rules} == {2}  # a day of life, and one more
 

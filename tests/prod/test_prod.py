@@ -317,7 +317,7 @@ def test_of_what_is_posted_only_a_form_to_the_bucket_gets_through(server, path, 
 
 
 def test_the_bucket_shows_nothing_without_its_signature_and_runs_no_script(server):
-    for path in (f"images/{KEY}", f"thumbs/{KEY}", f"files/{KEY}"):
+    for path in (f"images/{KEY}", f"thumbs/{KEY}", f"files/{KEY}", f"zips/{KEY}"):
         answer = fetch(f"{server.storage}/s3tasks/{path}?X-Amz-Signature=00")
         assert answer.status_code == 403, path
         assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"

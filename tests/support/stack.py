@@ -192,7 +192,8 @@ class Stack:
     def rows_objects(self) -> set[str]:
         """The keys that the rows say there are, where everything is ready."""
         rows = self.sql("SELECT id, kind FROM uploads_upload WHERE state = 'ready'")
-        return {
+        zips = self.sql("SELECT id FROM uploads_pack WHERE ready")
+        return {f"zips/{row_id}" for (row_id,) in zips} | {
             f"{prefix}/{row_id}"
             for row_id, kind in rows
             for prefix in (["files"] if kind == "file" else ["images", "thumbs"])
@@ -201,6 +202,7 @@ class Stack:
     def agrees(self) -> bool:
         """Whether nothing is in motion, and storage holds exactly what the rows say."""
         in_motion = self.count("upload", "state IN ('pending', 'checking')") + self.to_purge()
+        in_motion += self.count("pack", "NOT ready")
         return not in_motion and self.objects() == self.rows_objects()
 
     def to_purge(self) -> int:
@@ -220,6 +222,7 @@ class Stack:
     def empty(self) -> None:
         """No row, no object, no message from an earlier test."""
         self.sql("DELETE FROM uploads_upload")
+        self.sql("DELETE FROM uploads_pack")
         self.sql("DELETE FROM uploads_purgekey")
         # As after a release: otherwise each test would begin with a reconcile.
         self.sql(

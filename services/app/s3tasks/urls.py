@@ -10,7 +10,7 @@ from api.put import Deletion
 from api.ready import ready
 from api.sharex import sharex
 from localstorage.views import LocalStorage
-from pages import link, operator, time_left, views
+from pages import link, operator, time_left, views, zips
 from uploads.models import Kind
 
 
@@ -39,6 +39,7 @@ urlpatterns = [
     path("f/<token:token>", link.Page.as_view(), name="file-link"),
     path("f/<token:token>.json", time_left.OfLink.as_view(), name="time-left"),
     path("f/<token:token>.svg", link.QrCode.as_view(kind=Kind.FILE), name="file-qr"),
+    path("f/<token:token>.zip", zips.Zip.as_view(), name="zip"),
     path("f/<token:token>/<anything:path>", link.File.as_view(), name="file"),
     # --- The owner, by the visitor's cookie; a visitor without one gets a new one ----------------
     path("", views.Images.as_view(), name="images"),

@@ -12,8 +12,8 @@ from datetime import datetime
 from django.conf import settings
 from django.db import connection, transaction
 
-from uploads.keys import INCOMING, PREFIXES
-from uploads.models import Kind, Link, State, Upload
+from uploads.keys import INCOMING, PREFIXES, ZIPS
+from uploads.models import Kind, Link, Pack, State, Upload
 from uploads.quotas import lock_owner
 
 # Where a key is queued already, both have their bytes, and what was stored since is deleted too.
@@ -123,6 +123,7 @@ def discard_locked_uploads(*, ids: list[uuid.UUID], links: list[uuid.UUID]) -> i
             [ids],
         )
         count = int(cursor.fetchone()[0])
+    discard_packs_of(links=links)
     discard_empty_links(ids=links)
     return count
 
@@ -147,6 +148,34 @@ def discard_empty_links(*, ids: list[uuid.UUID]) -> int:
              WHERE id = ANY(%s)
                AND NOT EXISTS (SELECT FROM uploads_upload WHERE link_id = link.id)
             """,
+            [ids],
+        )
+        return int(cursor.rowcount)
+
+
+def discard_packs_of(*, links: list[uuid.UUID]) -> None:
+    """The zips of these locked links go, finished or not: their files are others now."""
+    if links:
+        discard_packs(ids=list(Pack.objects.filter(link__in=links).values_list("id", flat=True)))
+
+
+def discard_packs(*, ids: list[uuid.UUID]) -> int:
+    """These zips go, with the parts that there are of them; how many went."""
+    if not ids:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            WITH gone AS (
+                DELETE FROM uploads_pack WHERE id = ANY(%s)
+                RETURNING '{ZIPS}/' || id AS key, size_bytes, multipart_id
+            )
+            INSERT INTO uploads_purgekey AS queued
+                   (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
+            SELECT key, size_bytes, multipart_id, statement_timestamp(), 0, NULL, '', false
+              FROM gone ORDER BY 1
+            {QUEUED_AGAIN}
+            """,  # noqa: S608  our own words
             [ids],
         )
         return int(cursor.rowcount)
@@ -183,16 +212,18 @@ def release_incoming(upload: Upload) -> None:
         upload.incoming_bytes = 0
 
 
-def queue_key(key: str, *, size_bytes: int, until: datetime | None = None) -> None:
+def queue_key(
+    key: str, *, size_bytes: int, until: datetime | None = None, multipart_id: str = ""
+) -> None:
     """Queue one key, whose deletion gives `size_bytes` back to the total quota; `until`: when the
-    last may be written under it."""
+    last may be written under it; `multipart_id`: of parts that are aborted first."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
             INSERT INTO uploads_purgekey AS queued
                    (key, size_bytes, multipart_id, not_before, attempts, until, sender, unsent)
-            VALUES (%s, %s, '', statement_timestamp(), 0, %s, '', false)
+            VALUES (%s, %s, %s, statement_timestamp(), 0, %s, '', false)
             {QUEUED_AGAIN}
             """,  # noqa: S608  our own words
-            [key, size_bytes, until],
+            [key, size_bytes, multipart_id, until],
         )

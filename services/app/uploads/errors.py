@@ -8,6 +8,7 @@ UploadError                 one sentence for the visitor, one HTTP status
 ├── UploadNotFound    404   expired, unknown, or somebody else's
 ├── BytesMissing      409   the client says complete, storage says no
 ├── StillChecking     503   the worker has not made the image safe yet
+├── StillPacking      503  the worker has not finished the zip yet
 ├── SlowConnection 503/408 the server ended the sender's connection
 ├── DatabaseUnavailable 503 Postgres did not answer, or takes nothing for now
 └── StorageUnavailable 503  storage did not answer, or answered with an error
@@ -73,6 +74,17 @@ class StillChecking(UploadError):
 
     status = 503
     retry_after = 1
+
+
+class StillPacking(UploadError):
+    """The worker has not finished the zip yet."""
+
+    status = 503
+    retry_after = 2
+
+    def __init__(self, sentence: str, *, per_cent: int) -> None:
+        super().__init__(sentence)
+        self.per_cent = per_cent
 
 
 class SlowConnection(UploadError):

@@ -17,9 +17,9 @@ from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from uploads.bucket import marker
-from uploads.discard import discard_uploads
+from uploads.discard import discard_packs, discard_uploads
 from uploads.errors import BucketMismatch, StorageUnavailable
-from uploads.keys import PREFIXES, key_under, prefix_of
+from uploads.keys import PREFIXES, ZIPS, key_under, prefix_of
 from uploads.models import Link, Upload
 from uploads.redis import CircuitBreaker
 from uploads.storage import StoredObject, storage
@@ -56,6 +56,9 @@ def discard_vanished(missing: list[MissingObject]) -> int:
     gone = [one for one, head in zip(missing, heads, strict=True) if head is None]
     total = 0
     for prefix in {one.prefix for one in gone}:
+        if prefix == ZIPS:
+            total += discard_packs(ids=[one.id for one in gone if one.prefix == ZIPS])
+            continue
         with transaction.atomic():
             # In the state that owns the key: an image that turned ready has no incoming object.
             found = Upload.objects.with_link().filter(

@@ -14,10 +14,11 @@ MARKER = "marker"
 
 @dataclass(frozen=True)
 class Prefix:
-    """What lies under `<name>/<id of an upload>`."""
+    """What lies under `<name>/<id of an upload>`, or `<name>/<id of a pack>`."""
 
-    # By kind, the states in which a row may own an object here. An object whose row is in another
-    # state would never be deleted by its row, so reconcile deletes it.
+    # By kind, the states in which an upload may own an object here. An object whose row is in
+    # another state would never be deleted by its row, so reconcile deletes it. Of no kind: packs
+    # own what lies here, in every state.
     owners: dict[str, tuple[str, ...]]
     # The state in which a row's object must be here: if it is not, it has vanished.
     proof: str
@@ -28,6 +29,7 @@ class Prefix:
 
 INCOMING = "incoming"  # where bytes arrive that a client may write; no link leads there
 THUMBS = "thumbs"
+ZIPS = "zips"  # the zips of links
 SERVED = {"file": "files", "image": "images"}  # where a link leads, by kind
 PREFIXES = {
     "files": Prefix({"file": ("pending", "ready")}, "ready", "size_bytes"),
@@ -36,12 +38,13 @@ PREFIXES = {
         {"file": ("pending",), "image": ("pending", "checking")}, "checking", "incoming_bytes"
     ),
     THUMBS: Prefix({"image": ("checking", "ready")}, "ready", None),
+    ZIPS: Prefix({}, "ready", "size_bytes"),
 }
 
 
-def key_under(prefix: str, upload_id: uuid.UUID) -> str:
-    """The key of the upload's object under the prefix."""
-    return f"{prefix}/{upload_id}"
+def key_under(prefix: str, row_id: uuid.UUID) -> str:
+    """The key of the row's object under the prefix."""
+    return f"{prefix}/{row_id}"
 
 
 def prefix_of(key: str) -> str:
@@ -50,7 +53,7 @@ def prefix_of(key: str) -> str:
 
 
 def id_in(key: str) -> uuid.UUID | None:
-    """The id of the upload that owns the key, or None if no upload can have such a key."""
+    """The id of the row that owns the key, or None if no row can have such a key."""
     name = key.partition("/")[2]
     try:
         upload_id = uuid.UUID(name)

@@ -13,7 +13,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
 from uploads.errors import QuotaExceeded
-from uploads.models import UNSENT, Installation, Moment, PurgeKey, State, Upload
+from uploads.models import UNSENT, Installation, Moment, Pack, PurgeKey, State, Upload
 
 BOARD = uuid.UUID(int=0)  # the owner of all uploads on a shared board
 # Per cent of MAX_TOTAL_BYTES.
@@ -105,6 +105,24 @@ def check_shares(*, sender: str, size_bytes: int, unsent: bool) -> None:
             ),
             retry_after=TRY_AGAIN,
         )
+
+
+def reserve_zip(*, sender: str, size_bytes: int) -> None:
+    """Claim a zip's bytes of the total; the purge gives them back. Raises QuotaExceeded, also where
+    the zips of the sender's files would pass their share, which is as large as that of the files:
+    whoever may store them gets their zip."""
+    sentence = _(
+        "There is no room for this zip at the moment. Download the files one by one, or try again"
+        " in a few minutes."
+    )
+    try:
+        reserve_bytes(size_bytes)
+    except QuotaExceeded as error:
+        raise QuotaExceeded(sentence, retry_after=TRY_AGAIN) from error
+    if sender:
+        zips = Pack.objects.filter(sender=sender).aggregate(sum=Sum("size_bytes"))["sum"] or 0
+        if zips + size_bytes > share(SENDER_HELD):
+            raise QuotaExceeded(sentence, retry_after=TRY_AGAIN)
 
 
 def shares_of(rows: "QuerySet[Upload] | QuerySet[PurgeKey]", unsent: Q, sender: str) -> list[int]:

@@ -6,7 +6,7 @@ from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 
 from uploads import discard, tasks
-from uploads.models import Kind, State, Upload
+from uploads.models import Kind, Pack, State, Upload
 from uploads.quotas import lock_owner
 
 
@@ -35,4 +35,21 @@ def follow_deletion(instance: Upload, **_: Any) -> None:
     """Queue the keys of a row that was deleted by itself, in the admin or in a shell, and discard
     its link if it was the link's last upload."""
     discard.queue_keys(instance, counted=True)
+    discard.discard_packs_of(links=[instance.link_id])
     discard.discard_empty_links(ids=[instance.link_id])
+
+
+@receiver(post_save, sender=Pack)
+def follow_pack(instance: Pack, *, created: bool, **_: Any) -> None:
+    """Tell the worker of a zip to make."""
+    if created:
+        hint: Any = tasks.pack  # a task_base.Hint
+        hint.delay_on_commit(str(instance.id))
+
+
+@receiver(post_delete, sender=Pack)
+def follow_pack_deletion(instance: Pack, **_: Any) -> None:
+    """Queue the key of a zip that was deleted one by one, or with its link."""
+    discard.queue_key(
+        instance.key, size_bytes=instance.size_bytes, multipart_id=instance.multipart_id
+    )

@@ -10,6 +10,7 @@ from celery import shared_task
 from django.db import DatabaseError, connections
 
 from uploads import processing
+from uploads.links import pack as packing
 from uploads.sweeps import housekeeping, report
 from uploads.task_base import Hint
 
@@ -33,6 +34,8 @@ def tick() -> None:
         tasks[name].delay()
     for upload_id in due.images:
         make_image_safe.delay(str(upload_id))
+    for pack_id in due.packs:
+        pack.delay(str(pack_id))
     say_late()
 
 
@@ -83,3 +86,32 @@ def make_image_safe(upload_id: str) -> str:
     """Decode an image, and store it anew without its metadata, with a thumbnail."""
     state = processing.make_image_safe(upload_id=uuid.UUID(upload_id))
     return state or "nothing to do"
+
+
+class PackHint(Hint):
+    """A zip that a stopping worker had in hand is free for the next one, at once."""
+
+    def on_retry(
+        self, exc: Exception, task_id: str, args: tuple[str, ...], kwargs: Any, einfo: Any
+    ) -> None:
+        """Called in the worker's main process, when its time to stop is over."""
+        try:
+            packing.hand_back_pack(pack_id=uuid.UUID(args[0]))
+        except DatabaseError as error:  # then its lease runs out
+            log.warning("A zip could not be handed back: %s", error)
+        finally:
+            connections.close_all()
+
+
+@shared_task(
+    name="pack", base=PackHint, soft_time_limit=packing.SOFT_LIMIT, time_limit=packing.LIMIT
+)
+def pack(pack_id: str) -> dict[str, object] | str:
+    """Make a zip of a link's files, some seconds of it; what is left is a task of its own, behind
+    all that waits."""
+    packed = packing.pack_files(pack_id=uuid.UUID(pack_id))
+    if packed is None:
+        return "nothing to do"
+    if packed.left:
+        pack.delay(pack_id)
+    return {"files": packed.files, "bytes": packed.bytes, "left": packed.left}

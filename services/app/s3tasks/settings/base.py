@@ -207,7 +207,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_IGNORE_RESULT = True  # Flower reads what a task did from its events
 CELERY_TASK_DEFAULT_QUEUE = "sweeps"
-CELERY_TASK_ROUTES = {"make image safe": {"queue": "images"}}
+CELERY_TASK_ROUTES = {"make image safe": {"queue": "images"}, "pack": {"queue": "packs"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
 # Seconds in which tasks that have begun may finish; after that they are handed back. The platform

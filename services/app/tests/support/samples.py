@@ -95,9 +95,10 @@ def counts_every_byte() -> bool:
     """Whether the usage row is what rows and queued keys hold."""
     from django.db.models import Sum
 
-    from uploads.models import Installation, PurgeKey, State, Upload
+    from uploads.models import Installation, Pack, PurgeKey, State, Upload
 
     held = [
+        Pack.objects.aggregate(sum=Sum("size_bytes")),
         Upload.objects.exclude(state=State.REJECTED).aggregate(sum=Sum("size_bytes")),
         Upload.objects.aggregate(sum=Sum("incoming_bytes")),
         PurgeKey.objects.aggregate(sum=Sum("size_bytes")),

@@ -51,7 +51,7 @@ def test_temporary_keys_bring_their_token(settings):
 
 def test_what_a_fresh_bucket_lacks_is_named_and_does_not_stop_a_release(on_aws, production):
     said = run("verify_bucket")
-    for prefix in ("incoming/", "images/", "thumbs/", "files/"):
+    for prefix in ("incoming/", "images/", "thumbs/", "files/", "zips/"):
         assert f"No lifecycle rule expires {prefix}" in said
     assert "No lifecycle rule aborts multipart uploads" in said
     assert "CORS does not let pages of https://drop.example.org send uploads" in said
@@ -68,7 +68,7 @@ def test_the_bucket_forgets_a_day_after_the_longest_life(s3, settings, ttl_max, 
     rules = bucket_rules.lifecycle_rules(s3)
     assert {r["Expiration"]["Days"] for r in rules if "Expiration" in r} == {days}
     assert {bucket_rules.prefix_of(r) for r in rules if "Expiration" in r} == {
-        "incoming/", "images/", "thumbs/", "files/",
+        "incoming/", "images/", "thumbs/", "files/", "zips/",
     }  # fmt: skip
 
 

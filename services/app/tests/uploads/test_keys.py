@@ -10,8 +10,8 @@ import pytest
 
 from support import ROOT
 from uploads.bucket import rules
-from uploads.keys import INCOMING, MARKER, PREFIXES, SERVED, THUMBS, id_in, key_under
-from uploads.models import Kind, State, Upload
+from uploads.keys import INCOMING, MARKER, PREFIXES, SERVED, THUMBS, ZIPS, id_in, key_under
+from uploads.models import Kind, Pack, State, Upload
 
 
 def constants_of_the_bootstrap():
@@ -55,7 +55,7 @@ def test_the_policy_names_each_prefix_and_no_other(action):
 def test_caddy_lets_through_what_is_served_and_nothing_that_arrives():
     caddyfile = (ROOT / "services/caddy/Caddyfile").read_text()
     named = re.findall(r"/\(([a-z|]+)\)/\[0-9a-f-\]", caddyfile)
-    assert [set(names.split("|")) for names in named] == [{*SERVED.values(), THUMBS}]
+    assert [set(names.split("|")) for names in named] == [{*SERVED.values(), THUMBS, ZIPS}]
 
 
 def test_kinds_and_states_are_those_of_the_rows():
@@ -67,9 +67,10 @@ def test_kinds_and_states_are_those_of_the_rows():
 
 def test_an_object_is_proved_by_a_state_that_owns_it_and_counted_by_a_column():
     columns = {field.name for field in Upload._meta.get_fields()}
-    for home in PREFIXES.values():
-        assert any(home.proof in states for states in home.owners.values())
+    for prefix, home in PREFIXES.items():
+        assert any(home.proof in states for states in home.owners.values()) or prefix == ZIPS
         assert home.counted is None or home.counted in columns
+    assert home.proof in {field.name for field in Pack._meta.get_fields()}
 
 
 @pytest.mark.parametrize("kind", Kind.values)

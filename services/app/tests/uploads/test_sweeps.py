@@ -129,7 +129,9 @@ class TestPurge:
 
 class TestLook:
     def test_an_empty_database_has_nothing_due(self):
-        assert housekeeping.find_due() == housekeeping.Due(sweeps=["reconcile"], images=[])
+        assert housekeeping.find_due() == housekeeping.Due(
+            sweeps=["reconcile"], images=[], packs=[]
+        )
 
     def test_a_worker_is_told_again_of_an_image_once_its_lease_has_run_out(self, store, receive):
         upload = receive("image")

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 
 from uploads import images, limits
-from uploads.discard import discard_uploads, queue_keys, release_incoming
+from uploads.discard import discard_packs_of, discard_uploads, queue_keys, release_incoming
 from uploads.errors import BytesMissing, InvalidUpload, StillChecking, UploadNotFound
 from uploads.models import Kind, Link, Refusal, State, Upload
 from uploads.processing import RETELL_AFTER
@@ -137,6 +137,7 @@ def settle(upload: Upload, content_type: str) -> Upload:
             else:
                 row.state = State.READY
                 release_incoming(row)
+                discard_packs_of(links=[row.link_id])  # this file is not in it
             row.content_type = content_type
             row.deadline = None
             row.multipart_id = ""

@@ -4,6 +4,7 @@ from uploads.models.installation import Installation
 from uploads.models.kind import Kind
 from uploads.models.link import Link, LinkQuerySet, new_token
 from uploads.models.moment import Moment
+from uploads.models.pack import Pack, PackQuerySet
 from uploads.models.purge_key import PurgeKey
 from uploads.models.refusal import Refusal
 from uploads.models.sweep import Sweep
@@ -16,6 +17,8 @@ __all__ = [
     "Link",
     "LinkQuerySet",
     "Moment",
+    "Pack",
+    "PackQuerySet",
     "PurgeKey",
     "Refusal",
     "State",

@@ -14,6 +14,7 @@ from uploads.storage.disk import LocalDisk
 from uploads.storage.protocol import (
     ANY_PARTS,
     DELETE_MAX,
+    NO_ANSWER,
     PLAIN,
     Method,
     Storage,
@@ -25,6 +26,7 @@ from uploads.storage.s3 import S3
 __all__ = [
     "ANY_PARTS",
     "DELETE_MAX",
+    "NO_ANSWER",
     "PLAIN",
     "S3",
     "LocalDisk",

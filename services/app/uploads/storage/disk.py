@@ -86,9 +86,11 @@ class LocalDisk:
             with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix, delete=False) as file:
                 return Path(file.name).name
 
-    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+    def put_part(
+        self, key: str, multipart_id: str, number: int, content: bytes, *, at: int | None = None
+    ) -> str:
         with self._answering(), self._parts(multipart_id).open("r+b") as file:
-            file.seek(0, os.SEEK_END)
+            file.seek(*((0, os.SEEK_END) if at is None else (at,)))
             file.write(content)
         return ""
 
@@ -151,10 +153,11 @@ class LocalDisk:
     def exists_quickly(self, key: str) -> bool:
         return self.head(key) is not None
 
-    def read(self, key: str, count: int | None = None) -> bytes | None:
+    def read(self, key: str, count: int | None = None, *, start: int = 0) -> bytes | None:
         with self._answering():
             try:
                 with self.path(key).open("rb") as file:
+                    file.seek(start)
                     return file.read(-1 if count is None else count)
             except FileNotFoundError:
                 return None

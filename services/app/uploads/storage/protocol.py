@@ -63,8 +63,11 @@ class Storage(Protocol):
     def begin_parts(self, key: str, *, content_type: str) -> str:
         """The id of a new multipart upload: the object will come in parts."""
 
-    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
-        """Store one part, numbered from 1; what `join_parts` wants to know of it."""
+    def put_part(
+        self, key: str, multipart_id: str, number: int, content: bytes, *, at: int | None = None
+    ) -> str:
+        """Store one part, numbered from 1; what `join_parts` wants to know of it. `at`: its first
+        byte's place, where the part may have been stored before, and takes its own place then."""
 
     def join_parts(self, key: str, multipart_id: str, parts: list[str]) -> None:
         """Make the object of its parts, in their order."""
@@ -86,8 +89,9 @@ class Storage(Protocol):
     def exists_quickly(self, key: str) -> bool:
         """Whether the key is there, asked once and for at most a second."""
 
-    def read(self, key: str, count: int | None = None) -> bytes | None:
-        """The object's first `count` bytes (all of them: None), or None where it is not there."""
+    def read(self, key: str, count: int | None = None, *, start: int = 0) -> bytes | None:
+        """The object's first `count` bytes (all of them: None) from `start` on, or None where it is
+        not there."""
 
     def fetch(self, key: str, target: Path) -> bool:
         """Write the object to the file; whether it was there."""

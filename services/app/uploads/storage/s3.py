@@ -70,7 +70,10 @@ class S3:
                 raise
         return str(begun["UploadId"])
 
-    def put_part(self, key: str, multipart_id: str, number: int, content: bytes) -> str:
+    def put_part(
+        self, key: str, multipart_id: str, number: int, content: bytes, *, at: int | None = None
+    ) -> str:
+        """A part's number is its place."""
         with answering():
             part = self.client.upload_part(
                 Bucket=self.bucket,
@@ -163,11 +166,14 @@ class S3:
                 raise
             return True
 
-    def read(self, key: str, count: int | None = None) -> bytes | None:
-        ranged = {} if count is None else {"Range": f"bytes=0-{count - 1}"}
+    def read(self, key: str, count: int | None = None, *, start: int = 0) -> bytes | None:
+        last = "" if count is None else start + count - 1
+        ranged = {"Range": f"bytes={start}-{last}"} if start or count is not None else {}
         with answering():
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key, **ranged)
+                if start and not answer.get("ContentRange", "").startswith(f"bytes {start}-"):
+                    raise OSError("storage sent other bytes than were asked for")
                 with closing(answer["Body"]) as body:  # a server may send more than was asked for
                     return bytes(deadline.bound(body.read, count))
             except ClientError as error:

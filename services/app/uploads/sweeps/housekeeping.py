@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Greatest, Now
 
+from uploads.links.pack import requeue_stalled_packs
 from uploads.models import Moment, PurgeKey, Sweep, Upload
 from uploads.processing import RETELL_AFTER, remove_leftovers
 from uploads.sweeps import report, turns
@@ -78,6 +79,7 @@ class Due:
 
     sweeps: list[str]
     images: list[uuid.UUID]  # to be made safe, of which no worker was told lately
+    packs: list[uuid.UUID]  # to be made, likewise
 
 
 def find_due(now: Moment | None = None) -> Due:
@@ -87,6 +89,7 @@ def find_due(now: Moment | None = None) -> Due:
     due = Due(
         sweeps=[name for name in present if not rests(name)],
         images=requeue_stalled_images(moment),
+        packs=requeue_stalled_packs(moment),
     )
     # A reconcile that is not due yet is neither well nor unwell.
     report.note_well([name for name in ("expire", "purge") if name not in present])

@@ -7,7 +7,7 @@ from django.db import connection
 from uploads.bucket import marker
 from uploads.errors import StorageUnavailable
 from uploads.keys import PREFIXES, prefix_of
-from uploads.models import Installation, State, Upload
+from uploads.models import Installation, Pack, State, Upload
 from uploads.storage import storage
 from uploads.sweeps.clocks import database_clock, storage_clock
 from uploads.sweeps.run import Run
@@ -73,11 +73,13 @@ def abort_forgotten_parts(settled_before: datetime, run: Run) -> int:
             for parts in page
             if parts.begun_at <= settled_before and prefix_of(parts.key) in PREFIXES
         ]
-        named = set(
-            Upload.objects.filter(
-                state=State.PENDING, multipart_id__in=[parts.multipart_id for parts in ours]
-            ).values_list("multipart_id", flat=True)
-        )
+        ids = [parts.multipart_id for parts in ours]
+        arriving = Upload.objects.filter(state=State.PENDING, multipart_id__in=ids)
+        packed = Pack.objects.filter(ready=False, multipart_id__in=ids)
+        named = {
+            *arriving.values_list("multipart_id", flat=True),
+            *packed.values_list("multipart_id", flat=True),
+        }
         for parts in ours:
             if parts.multipart_id not in named and not run.turn.over():
                 try:
@@ -103,6 +105,7 @@ def recount_bytes() -> None:
               FROM (SELECT (SELECT coalesce(sum(size_bytes), 0) FROM uploads_upload
                              WHERE state <> 'rejected')
                          + (SELECT coalesce(sum(incoming_bytes), 0) FROM uploads_upload)
+                         + (SELECT coalesce(sum(size_bytes), 0) FROM uploads_pack)
                          + (SELECT coalesce(sum(size_bytes), 0) FROM uploads_purgekey)
                          - used_bytes AS missing
                       FROM uploads_installation) AS seen

@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 from uploads.discard import queue_key
 from uploads.errors import TooMuchToRemove
 from uploads.existence import MissingObject, discard_vanished
-from uploads.keys import INCOMING, PREFIXES, id_in
-from uploads.models import PurgeKey, State, Sweep, Upload, UploadQuerySet
+from uploads.keys import INCOMING, PREFIXES, ZIPS, id_in
+from uploads.models import Pack, PackQuerySet, PurgeKey, State, Sweep, Upload, UploadQuerySet
 from uploads.storage import DELETE_MAX, PLAIN, StoredObject, storage
 from uploads.sweeps.report import Report
 from uploads.sweeps.turns import Turn
@@ -50,17 +50,31 @@ class Reconciled:
         return asdict(self)
 
 
+Rows = UploadQuerySet | PackQuerySet
+
+
+def rows_that_may_own(prefix: str) -> Rows:
+    """Those whose objects may lie under the prefix."""
+    return Pack.objects.all() if prefix == ZIPS else Upload.objects.with_object_under(prefix)
+
+
+def rows_with_object_under(prefix: str, settled_before: datetime) -> Rows:
+    """The settled ones whose objects must lie there."""
+    if prefix == ZIPS:
+        return Pack.objects.filter(ready=True, created_at__lte=settled_before)
+    home = PREFIXES[prefix]
+    return Upload.objects.filter(
+        kind__in=home.owners, state=home.proof, created_at__lte=settled_before
+    )
+
+
 def walk(
     prefix: str, settled_before: datetime, after: str = "", seen: uuid.UUID = FIRST_ID
-) -> Iterator[tuple[list[StoredObject], UploadQuerySet]]:
+) -> Iterator[tuple[list[StoredObject], Rows]]:
     """The prefix's objects, a page at a time, and with each page the settled rows whose ids lie in
     its range, so that both sides are walked once and neither is held in memory. A walk that paused
     goes on after the last key and the last id that were `seen`."""
-    rows = Upload.objects.filter(
-        kind__in=PREFIXES[prefix].owners,
-        state=PREFIXES[prefix].proof,
-        created_at__lte=settled_before,
-    )
+    rows = rows_with_object_under(prefix, settled_before)
     for page in storage().pages(prefix, after):
         last = max(ids_on(page), default=seen)
         yield page, rows.filter(id__gt=seen, id__lte=last)
@@ -69,7 +83,7 @@ def walk(
 
 
 def ids_on(page: list[StoredObject]) -> Iterator[uuid.UUID]:
-    """The uploads whose objects are on the page."""
+    """The rows whose objects are on the page."""
     return filter(None, (id_in(stored.key) for stored in page))
 
 
@@ -85,18 +99,14 @@ def find_orphans(prefix: str, page: list[StoredObject], settled_before: datetime
     never have one."""
     old = [stored for stored in page if stored.modified_at <= settled_before]
     ids = list(ids_on(old))
-    owned = set(
-        Upload.objects.with_object_under(prefix).filter(id__in=ids).values_list("id", flat=True)
-    )
+    owned = set(rows_that_may_own(prefix).filter(id__in=ids).values_list("id", flat=True))
     ownerless = [stored.key for stored in old if id_in(stored.key) not in owned]
     may_be_queued = list(filter(has_a_place_in_the_queue, ownerless))
     queued = set(PurgeKey.objects.filter(key__in=may_be_queued).values_list("key", flat=True))
     return [key for key in ownerless if key not in queued]
 
 
-def find_missing(
-    prefix: str, page: list[StoredObject], window: UploadQuerySet
-) -> Iterator[MissingObject]:
+def find_missing(prefix: str, page: list[StoredObject], window: Rows) -> Iterator[MissingObject]:
     """The rows of the window whose objects are not on the page."""
     listed = set(ids_on(page))
     for upload_id in window.values_list("id", flat=True).iterator(chunk_size=CHUNK):
@@ -145,7 +155,8 @@ class Walk:
     """How far a reconcile has come through the bucket, and what it would remove."""
 
     def __init__(self) -> None:
-        self.done = Reconciled(rows=Upload.objects.exclude(state=State.REJECTED).count())
+        uploads = Upload.objects.exclude(state=State.REJECTED).count()
+        self.done = Reconciled(rows=uploads + Pack.objects.count())
         self.prefixes = list(PREFIXES)  # not completely listed yet
         self.after, self.seen = (
             "",

@@ -1,0 +1,39 @@
+"""All files of a link as one zip, and the page that waits until it is made."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+
+from pages.base import PageView
+from s3tasks.web.plain_text import line_of, prefers_html
+from s3tasks.web.retry_after import set_retry_after
+from uploads.errors import StillPacking
+from uploads.existence import page_check
+from uploads.links.follow import uploads_behind
+from uploads.links.pack import follow_zip
+from uploads.models import Kind
+from uploads.storage import Method
+
+
+class Zip(PageView):
+    """`/f/<token>.zip`: the zip, as a download; until it is made, 503, when to ask again, and how
+    far it is. Of one file, too: who asks need not know how many there are."""
+
+    def get(self, request: HttpRequest, token: str) -> HttpResponse:
+        method: Method = "HEAD" if request.method == "HEAD" else "GET"
+        try:
+            response: HttpResponse = redirect(follow_zip(token=token, method=method))
+        except StillPacking as error:
+            # A file that has vanished would hold it up: now its row goes.
+            page_check().present(uploads_behind(token=token, kind=Kind.FILE))
+            response = self.waiting(error) if prefers_html(request) else line_of(error)
+        patch_vary_headers(response, ["Accept"])
+        return response
+
+    def waiting(self, error: StillPacking) -> HttpResponse:
+        """The page that goes on by itself with scripts, and has a link without."""
+        context = {"title": _("Making the zip"), "error": error}
+        response = render(self.request, "pages/packing.html", context, status=error.status)
+        set_retry_after(response, error.retry_after)
+        return response

@@ -1,0 +1,137 @@
+"""The bytes of a zip, from any place on. Pure: it knows names, sizes and times, and is given bytes.
+
+Its files are stored as they are, so all of it but their checksums is known beforehand, its size
+among it. Each file's checksum follows its bytes. Names are in UTF-8, and what passes 32 bits is
+zip64's: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+"""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import IO, cast
+from zipfile import ZIP64_LIMIT, ZIP_STORED, ZipFile, ZipInfo
+from zlib import crc32
+
+CHECKSUM_FOLLOWS = 0x08  # of a file's flags (APPNOTE.TXT 4.4.4, bit 3)
+DESCRIPTOR = 0x08074B50  # how what follows a file begins (4.3.9)
+MODE = 0o100644  # of each file, as Unix has it
+EARLIEST = 1980  # the year in which the times of zips begin
+
+# Of the file with this number, from this byte on, so many bytes.
+ReadFile = Callable[[int, int, int], bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of the zip."""
+
+    name: str  # with the folders that it lies in
+    size_bytes: int
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What follows the piece before it: bytes of the zip's own, or a file's."""
+
+    size_bytes: int
+    content: Callable[[], bytes]
+    file: int | None = None
+
+
+class Archive:
+    """A zip of these files, in this order."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+
+    @cached_property
+    def size_bytes(self) -> int:
+        """How long all of it is."""
+        return sum(piece.size_bytes for piece in self.pieces([0] * len(self.entries)))
+
+    def read(self, start: int, count: int, checksums: list[int], read_file: ReadFile) -> bytes:
+        """The bytes from `start` on, `count` of them or what there is left.
+
+        Whoever reads all of it from one end to the other, in whatever pieces, brings the list of
+        `checksums` along: a number for each file, 0 at first, which is brought up to date.
+        """
+        out = []
+        end = start + count
+        at = 0
+        for piece in self.pieces(checksums):
+            first, last = max(start, at), min(end, at + piece.size_bytes)
+            if first < last and piece.file is not None:
+                content = read_file(piece.file, first - at, last - first)
+                checksums[piece.file] = crc32(content, checksums[piece.file])
+                out.append(content)
+            elif first < last:
+                out.append(piece.content()[first - at : last - at])
+            at += piece.size_bytes
+            if at >= end:
+                break
+        return b"".join(out)
+
+    def pieces(self, checksums: list[int]) -> Iterator[Piece]:
+        """All of it, in its order; what holds a checksum is made when it is read."""
+        infos = [info_of(entry) for entry in self.entries]
+        at = 0
+        for number, info in enumerate(infos):
+            info.header_offset = at
+            large = info.file_size > ZIP64_LIMIT
+            header = info.FileHeader(zip64=large)
+            descriptor = struct.Struct("<LLQQ" if large else "<LLLL")
+            yield own(header)
+            yield Piece(info.file_size, bytes, file=number)
+            info.CRC = checksums[number]
+            size = info.file_size
+            yield own(descriptor.pack(DESCRIPTOR, info.CRC, size, size))
+            at += len(header) + info.file_size + descriptor.size
+        yield own(directory(infos, at))
+
+
+def own(content: bytes) -> Piece:
+    """A piece of the zip's own."""
+    return Piece(len(content), lambda: content)
+
+
+def info_of(entry: Entry) -> ZipInfo:
+    """What is said of the file."""
+    time = entry.modified_at.timetuple()[:6]
+    info = ZipInfo(entry.name, time if time[0] >= EARLIEST else (EARLIEST, 1, 1, 0, 0, 0))
+    info.compress_type = ZIP_STORED
+    info.file_size = info.compress_size = entry.size_bytes
+    info.flag_bits = CHECKSUM_FOLLOWS
+    info.external_attr = MODE << 16
+    info.create_system = 3  # Unix: whose modes are meant
+    return info
+
+
+def directory(infos: list[ZipInfo], at: int) -> bytes:
+    """What a zip ends with, which says where each file begins; it begins `at` this byte itself."""
+    end = End(at)
+    with ZipFile(cast(IO[bytes], end), "w", ZIP_STORED) as file:
+        file.filelist.extend(infos)
+    return bytes(end.written)
+
+
+class End:
+    """A file of which only the end is written."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.written = bytearray()
+
+    def write(self, content: bytes) -> int:
+        """Append it."""
+        self.written += content
+        return len(content)
+
+    def tell(self) -> int:
+        """Where the next byte comes."""
+        return self.at + len(self.written)
+
+    def flush(self) -> None:
+        """Nothing is held back."""

@@ -1,0 +1,87 @@
+"""The table of packs: the zip of a link's files, and how far it is."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy
+
+from uploads.keys import ZIPS, key_under
+from uploads.models.link import Link
+from uploads.models.moment import Moment
+
+
+class PackQuerySet(models.QuerySet["Pack"]):
+    """Reads, named."""
+
+    def wanted(self, now: Moment | None = None) -> "PackQuerySet":
+        """Those that are being made, of links that live."""
+        return self.filter(ready=False, link__expires_at__gt=now or Now())
+
+    def unattended(self, now: Moment | None = None) -> "PackQuerySet":
+        """Those to be made of which no worker was told lately, and none holds a lease."""
+        moment = now or Now()
+        return self.wanted(moment).filter(lease_until__lte=moment)
+
+
+class Pack(models.Model):
+    """The zip of a link's files, one a link. It goes with its link, and where a file comes to the
+    link or goes: what is made then is another one, under another key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # The foreign key is the migration's own: Postgres deletes what the release before leaves.
+    link = models.OneToOneField(
+        Link, models.CASCADE, related_name="pack", editable=False, db_constraint=False
+    )
+    created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
+    files = models.JSONField(help_text="The ids of the uploads that are in it, in their order.")
+    size_bytes = models.BigIntegerField(
+        gettext_lazy("bytes"), help_text="Of the zip, known beforehand; they are reserved."
+    )
+    part_bytes = models.BigIntegerField(help_text="Of each of its parts but the last.")
+    sender = models.CharField(
+        max_length=32, blank=True, default="", help_text="Its first upload's."
+    )
+    ready = models.BooleanField(default=False, help_text="It is there, whole.")
+    multipart_id = models.CharField(
+        max_length=1000,
+        blank=True,
+        default="",
+        help_text="While it is made: what aborts its parts.",
+    )
+    parts = models.JSONField(default=list, help_text="What storage said of each part that it has.")
+    checksums = models.JSONField(
+        default=list, help_text="Of each file's bytes, as far as they are in those parts."
+    )
+    failures = models.PositiveSmallIntegerField(
+        default=0, help_text="How often in a row no part could be stored."
+    )
+    lease = models.UUIDField(null=True, help_text="Which run of the worker has it in hand.")
+    lease_until = models.DateTimeField(
+        db_default=Now(), help_text="Until then nobody is told of it again."
+    )
+
+    objects = PackQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = gettext_lazy("zip")
+        verbose_name_plural = gettext_lazy("zips")
+        indexes = [
+            models.Index(fields=["lease_until"], name="pack_unfinished", condition=Q(ready=False)),
+            models.Index(fields=["sender"], name="pack_sender", condition=~Q(sender="")),
+        ]
+        constraints = [models.CheckConstraint(name="pack_size", condition=Q(size_bytes__gt=0))]
+
+    def __str__(self) -> str:
+        return f"zip {self.id}"
+
+    @property
+    def stored_bytes(self) -> int:
+        """How much of it storage has."""
+        return min(self.size_bytes, len(self.parts) * self.part_bytes)
+
+    @property
+    def key(self) -> str:
+        """Where it lies."""
+        return key_under(ZIPS, self.id)
