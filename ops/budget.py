@@ -75,7 +75,7 @@ def lines(env: dict[str, str]) -> list[str]:
     for server, shares in most(number).items():
         total = sum(shares.values())
         parts = ", ".join(f"{who} {count}" for who, count in shares.items())
-        said.append(f"{server}: at the most {total} of {PLAN} connections ({parts})")
+        said.append(f"{server}: at most {total} of {PLAN} connections ({parts})")
         if total > PLAN:
             ways = " or ".join(remedies(server, number))
             said.append(

@@ -33,7 +33,7 @@ def compose_problem() -> str | None:
     """Why this Compose will not do, or None."""
     code, text = engine.output(*engine.COMPOSE, "version", "--short")
     if code:
-        last = text.splitlines()[-1] if text else "it says nothing"
+        last = text.splitlines()[-1] if text else "no output"
         return (
             f"`{' '.join(engine.COMPOSE)}` does not work ({last}): install Docker's Compose plugin"
         )
@@ -91,16 +91,16 @@ def file_problems() -> list[str]:
     found = []
     if closed and sys.platform == "linux":  # elsewhere a virtual machine hands all of them out
         found.append(
-            f"containers can't read {closed[0]} ({len(closed)} such; a umask of 077?):"
+            f"containers can't read {closed[0]} ({len(closed)} in all; is the umask 077?):"
             " chmod -R go+rX compose services"
         )
     if windows:
         found.append(
-            f"{windows[0]} has Windows' line ends, with which it does not run:"
+            f"{windows[0]} has Windows line endings, with which it can't run:"
             " git rm -rq --cached . && git reset --hard"
         )
     if lame and not closed:
-        found.append(f"{lame[0]} may not be run: chmod +x services/*/bin/*")
+        found.append(f"{lame[0]} is not executable: chmod +x services/*/bin/*")
     return found
 
 

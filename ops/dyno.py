@@ -83,7 +83,7 @@ def boot(env: dict[str, str], page: str) -> None:
     start = time.monotonic()
     if compose("up", "--detach", "--no-build"):
         engine.compose("logs", "--tail", "30", "release")
-        raise Failed("release failed, so that nothing else was started")
+        raise Failed("release failed, so nothing else was started")
     released = time.monotonic()
     visitor = Visitor(page)
     try:
@@ -159,13 +159,13 @@ def load(page: str, env: dict[str, str], flower: str) -> None:
         minute(page, photo)
         everything(page, photo, ask_flower)
     most = ", ".join(f"{name} {count} of {PLAN}" for name, count in counter.most.items())
-    say(f"connections at the most, a release and a shell among them: {most}")
+    say(f"most connections, with a release and a shell among them: {most}")
     for name, count in usage.turned_away().items():
         if count:
             raise Failed(f"{name} turned {count} connections away: more than {PLAN}")
     peaks = {name: usage.memory_peak(name) for name in PROCESSES}
     used = ", ".join(f"{name} {mib:.0f} MiB" for name, mib in peaks.items())
-    say(f"memory at the most: {used} of {DYNO_MIB}")
+    say(f"most memory: {used} of {DYNO_MIB}")
     ended = [name for name in PROCESSES if usage.has_ended(name)]
     if ended:
         raise Failed(f"{', '.join(ended)} ended under load, perhaps for want of memory")

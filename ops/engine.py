@@ -48,7 +48,7 @@ def info() -> tuple[dict[str, Any], str]:
         # Warnings may stand in front of it.
         found = json.loads(text[text.index("{") :].splitlines()[0])
     except ValueError:
-        return {}, text.splitlines()[-1] if text else f"{ENGINE} info says nothing"
+        return {}, text.splitlines()[-1] if text else f"{ENGINE} info prints nothing"
     if not found.get("ServerVersion") and "host" not in found:  # podman's answer has another shape
         errors = found.get("ServerErrors") or [
             f"{ENGINE} is installed, but its engine is not running"
@@ -152,7 +152,7 @@ def fetch_images(services: dict[str, Any]) -> None:
             continue
         say(f"fetching {image}")
         if subprocess.run([ENGINE, "pull", image]).returncode:
-            die(f"{image} can't be had; `make local` runs the stack without containers")
+            die(f"{image} can't be fetched; `make local` runs the stack without containers")
 
 
 def rows() -> dict[str, list[tuple[str, bool]]]:

@@ -40,7 +40,7 @@ def value_problems(env: dict[str, str], file: str = ".env") -> list[str]:
             if given and truth(given) is None:
                 found.append(f"{name}={given} in {file}: expected True or False")
         elif name in IN_ADDRESSES and not re.fullmatch(r"[A-Za-z0-9._~-]*", given):
-            found.append(f"{name} in {file} stands in an address: letters and digits only")
+            found.append(f"{name} in {file} is part of an address: use letters and digits only")
     modules = ("s3tasks.settings.production", "s3tasks.settings.development")
     if env.get("SETTINGS_MODULE_PATH", modules[0]) not in modules:
         found.append(f"SETTINGS_MODULE_PATH in {file}: expected {' or '.join(modules)}")
@@ -62,11 +62,13 @@ def minio_problems(env: dict[str, str], file: str = ".env") -> list[str]:
     ):
         value = env.get(name, "")
         if value and not least <= len(value) <= most:
-            found.append(f"{name} in {file}: MinIO takes {least} to {most} characters")
+            found.append(f"{name} in {file}: MinIO accepts {least} to {most} characters")
         if name in ("MINIO_ROOT_USER", "AWS_ACCESS_KEY_ID") and re.search(r"[=,/\s]", value):
-            found.append(f"{name} in {file}: MinIO takes no =, comma, / or space in it")
+            found.append(f"{name} in {file}: MinIO accepts no =, comma, / or space in it")
     if env.get("AWS_ACCESS_KEY_ID", "") == env.get("MINIO_ROOT_USER"):
-        found.append(f"AWS_ACCESS_KEY_ID in {file} is MINIO_ROOT_USER: the app is another user")
+        found.append(
+            f"AWS_ACCESS_KEY_ID in {file} is MINIO_ROOT_USER: the app needs a user of its own"
+        )
     bucket = env.get("AWS_STORAGE_BUCKET_NAME", "")
     if bucket and not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         found.append(f"AWS_STORAGE_BUCKET_NAME={bucket} in {file}: 3 to 63 of a-z, 0-9, . and -")

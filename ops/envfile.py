@@ -94,7 +94,7 @@ def content(path: Path) -> bytes:
     """The file's bytes; raises Wrong where it is no file, or not for who asks."""
     try:
         if path.exists() and not path.is_file():
-            raise Wrong(f"{path.name} is no file: remove it, and `make {path.name}` makes it")
+            raise Wrong(f"{path.name} is not a file: remove it, and `make {path.name}` makes it")
         return path.read_bytes()
     except FileNotFoundError:
         raise Wrong(f"{path.name} is missing: `make {path.name}` makes it") from None
@@ -216,7 +216,7 @@ def complete(target: Path) -> str:
         said = []
         if production and present.get("STORAGE_ADDRESS"):
             new, filled = fill(new, tuple(DRAWN))
-            said += [f"drew {', '.join(filled)} for MinIO in {target.name}"] if filled else []
+            said += [f"made {', '.join(filled)} for MinIO in {target.name}"] if filled else []
         known = re.findall(rb"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=", old, re.MULTILINE)
         missing = {n: block for n, block in wanted if n.encode() not in known}
         if missing:

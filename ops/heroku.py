@@ -36,11 +36,11 @@ KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_
 
 
 def set_up_bucket(variables: dict[str, str]) -> None:
-    """The bucket's CORS and lifecycle rules, by whoever's keys this shell has."""
+    """The bucket's CORS and lifecycle rules, with the keys in this shell's environment."""
     keys = {n: os.environ.get(n, "") for n in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     if not all(keys.values()):
         say(
-            f"the bucket stays as it is: this shell has no {' and '.join(keys)} of somebody who"
+            f"the bucket stays as it is: this shell has no {' and '.join(keys)} of a user who"
             " may configure it; release verifies it"
         )
         return
@@ -116,7 +116,7 @@ def main() -> int:
         die(*problems)
     unknown = sorted(env.keys() - set(envfile.names()))
     if unknown:
-        say(f"not sent, as .env.var does not know them: {', '.join(unknown)}")
+        say(f"not sent, because .env.var does not list them: {', '.join(unknown)}")
     failure = ask(["heroku", "auth:whoami"], "")[1]
     if failure:
         die(failure, "you are not logged in: `heroku login`")

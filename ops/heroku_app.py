@@ -86,8 +86,8 @@ def push(app: str, commit: str, *options: str) -> None:
             time.sleep(POLL_SECONDS)
     if status != "succeeded":
         die(
-            f"the release of {app} {status}, so what ran before runs on:"
-            f" `heroku releases:output --app {app}` says why; once its cause is mended,"
+            f"the release of {app} {status}, so the previous release keeps running:"
+            f" `heroku releases:output --app {app}` says why; once the cause is fixed,"
             f" `heroku releases:retry --app {app}` tries it again"
         )
 

@@ -37,7 +37,7 @@ def name_problems(app: str, flower_app: str) -> list[str]:
     if not app:
         return ["which app? make deploy APP=name"]
     found = [
-        f"{name} is no app's name: 3 to 30 of a-z, 0-9 and -, a letter first"
+        f"{name} is not an app's name: 3 to 30 of a-z, 0-9 and -, a letter first"
         for name in (app, flower_app)
         if name and not re.fullmatch(r"[a-z][a-z0-9-]{1,28}[a-z0-9]", name)
     ]
@@ -50,7 +50,7 @@ def env_problems(env: dict[str, str], flower_app: str) -> list[str]:
     """What is wrong with `.env.production`, for Heroku."""
     found = production_values.problems(env)
     if not production_values.uses_s3(env):
-        found.append("USE_S3 is off, and a dyno's disk forgets what is uploaded")
+        found.append("USE_S3 is off, and a dyno's disk forgets uploaded files")
     if flower_app:
         found += production_values.missing(env, "FLOWER_BASIC_AUTH")
     file = production_values.FILE

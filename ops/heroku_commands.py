@@ -47,7 +47,7 @@ def run(
             text = text.replace(secret, MASK)
         print(text, end="", flush=True)
     if done.returncode:
-        die(f"`{shown}` failed, see above; what comes after it was not done")
+        die(f"`{shown}` failed, see above; the steps after it were not run")
 
 
 def ask(command: list[str], dry: str, *, env: dict[str, str] | None = None) -> tuple[str, str]:
@@ -58,7 +58,7 @@ def ask(command: list[str], dry: str, *, env: dict[str, str] | None = None) -> t
     done = subprocess.run(
         command, cwd=str(ROOT), env=env, stdin=subprocess.DEVNULL, capture_output=True
     )
-    failure = done.stderr.decode(errors="replace").strip() or "it says nothing"
+    failure = done.stderr.decode(errors="replace").strip() or "no output"
     return done.stdout.decode(errors="replace").strip(), failure if done.returncode else ""
 
 
@@ -66,5 +66,5 @@ def read(command: list[str], dry: str, *, env: dict[str, str] | None = None) -> 
     """What the command answers; ends the program where it fails."""
     answer, failure = ask(command, dry, env=env)
     if failure:
-        die(failure, "that failed; what comes after it was not done")
+        die(failure, "that failed; the steps after it were not run")
     return answer

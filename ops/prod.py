@@ -130,7 +130,7 @@ def release(services: dict[str, Any]) -> None:
     after = containers()
     touched = sorted(name for name in before if after.get(name) != before[name])
     also = f"; started anew with what changed: {', '.join(touched)}" if touched else ""
-    die(f"{failed or 'release failed'}, so that nothing else was started or changed{also}")
+    die(f"{failed or 'release failed'}, so nothing else was started or changed{also}")
 
 
 def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> None:
@@ -148,13 +148,15 @@ def start(env: dict[str, str], services: dict[str, Any], options: list[str]) -> 
             engine.compose("logs", "--tail", "20", *started)
         die(f"not well: {', '.join(f'{name} ({state})' for name, state in bad.items())}")
     if failed:
-        die("Compose failed, see above: what ran before runs on, and what changed was not applied")
+        die("Compose failed, see above: the old containers keep running, without the changes")
     site, https = env["SITE_ADDRESS"], port(env, "HTTPS_PORT", 443)
     deadline = time.monotonic() + CERTIFICATE_SECONDS
     while not is_served(site, https):
         if time.monotonic() > deadline:
             engine.compose("logs", "--tail", "20", "caddy")
-            die(f"no HTTPS for {site}: does the name lead here, and are both ports open to all?")
+            die(
+                f"no HTTPS for {site}: does the name point to this server, and are both ports open?"
+            )
         time.sleep(0.5)
     if "minio-bootstrap" in services:
         engine.forget_former_keys()

@@ -82,7 +82,7 @@ def development_values(env: dict[str, str]) -> Iterator[str]:
     elif key and (
         len(set(key)) < 5 or key in (key * 2)[1:-1] or key.startswith("django-insecure-")
     ):
-        yield "SECRET_KEY could be guessed: remove the line, and `make .env.production` draws one"
+        yield "SECRET_KEY could be guessed: remove the line, and `make .env.production` makes one"
     if any(not host.strip(" .*") for host in env.get("ALLOWED_HOSTS", "drop").split(",")):
         yield "ALLOWED_HOSTS admits every name: this site's, or blank"
     file = envfile.ROOT / ".env"

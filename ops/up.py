@@ -47,7 +47,7 @@ def main() -> int:
         listed = ", ".join(f"{name} ({state})" for name, state in bad.items())
         die(f"not well: {listed}; " + ("see above" if failed else "`make logs` shows all"))
     if failed:
-        die("Compose failed, see above: what ran before runs on, and what changed was not applied")
+        die("Compose failed, see above: the old containers keep running, without the changes")
     engine.forget_former_keys()
     print(addresses(env, env_values.ports(env), containers=True))
     return 0

@@ -114,7 +114,7 @@ def test_it_boots_serves_fits_and_stops(dyno):
     assert "dyno: this runs on Heroku" in dyno.said
     boot = re.search(r"web answered after ([\d.]+) s of 60", dyno.said)
     assert float(boot.group(1)) < 60
-    memory = re.findall(r"(\w+) (\d+) MiB", dyno.said.split("memory at the most: ")[1])
+    memory = re.findall(r"(\w+) (\d+) MiB", dyno.said.split("most memory: ")[1])
     assert {"web", "worker", "beat"} <= {name for name, mib in memory if 0 < int(mib) < 512}
     assert f"{20 * LOAD_SECONDS} uploads" in dyno.said
 

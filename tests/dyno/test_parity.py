@@ -127,7 +127,7 @@ CHANGES = [
 @pytest.mark.parametrize("change", [lambda f: f.unlink(), lambda f: f.chmod(0o644)])
 def test_an_image_that_cannot_say_whether_it_is_well_is_named(copy, change):
     change(copy / "services/app/bin/alive")
-    assert differences(copy) == ["bin/alive is no executable of the app's image"]
+    assert differences(copy) == ["bin/alive is not an executable of the app's image"]
 
 
 @pytest.mark.parametrize(

@@ -418,7 +418,7 @@ def test_only_what_the_app_reads_leaves_and_nothing_of_this_machine(place: Place
     endpoints = {"AWS_S3_ENDPOINT_URL", "AWS_S3_PUBLIC_ENDPOINT_URL"}
     config = place.state["apps"]["drop"]["config"]
     assert set(config) == read - theirs - endpoints | {"DATABASE_URL", "REDIS_URL"}
-    assert "not sent, as .env.var does not know them: OWN" in text
+    assert "not sent, because .env.var does not list them: OWN" in text
 
 
 def test_nothing_of_env_ever_leaves(place: Place) -> None:
@@ -518,8 +518,8 @@ def test_what_is_not_committed_is_not_deployed_and_said(place: Place, file: str)
     ("words", "said"),
     [
         (["APP="], "which app? make deploy APP=name"),
-        (["APP=Drop"], "Drop is no app's name"),
-        (["APP=--help"], "--help is no app's name"),
+        (["APP=Drop"], "Drop is not an app's name"),
+        (["APP=--help"], "--help is not an app's name"),
         (["FLOWER_APP=drop"], "APP and FLOWER_APP are two apps"),
     ],
 )
@@ -574,7 +574,7 @@ def test_a_step_that_fails_stops_what_comes_after_it(place: Place, step: str) ->
 
     assert code != 0
     assert "the sky has fallen" in text
-    assert "what comes after it was not done" in text
+    assert "the steps after it were not run" in text
     assert place.calls()[-1][0] == step
     assert commands(text)[-1].startswith(f"heroku {step}")
 

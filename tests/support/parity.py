@@ -213,7 +213,7 @@ def entry_scripts(tree: Tree) -> Iterator[str]:
     for name, line in tree.commands.items():
         script = folder / str(line)
         if not script.is_file() or not script.stat().st_mode & 0o111:
-            yield f"{name}: `{line}` is no executable in {folder.relative_to(tree.root)}"
+            yield f"{name}: `{line}` is not an executable in {folder.relative_to(tree.root)}"
         elif not script.read_text().rstrip().splitlines()[-1].startswith("exec "):
             yield f"{name}: {line} does not end with exec, so that signals reach a shell instead"
 
@@ -229,7 +229,7 @@ def health(tree: Tree) -> Iterator[str]:
                 yield f"{file}: {name} is asked by {found} whether it is well, not by bin/alive"
     script = tree.built(tree.heroku["build"]["docker"]["web"]).parent / "bin/alive"
     if not script.is_file() or not script.stat().st_mode & 0o111:
-        yield "bin/alive is no executable of the app's image"
+        yield "bin/alive is not an executable of the app's image"
 
 
 def variables(tree: Tree) -> Iterator[str]:

@@ -115,7 +115,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, make) -> None:
     make(tmp_path / ".env")
 
     for use in (envfile.complete, envfile.read):
-        with pytest.raises(envfile.Wrong, match=r"^\.env (is no file|can't be|is missing).*"):
+        with pytest.raises(envfile.Wrong, match=r"^\.env (is not a file|can't be|is missing).*"):
             use(tmp_path / ".env")
 
 
@@ -196,7 +196,7 @@ def test_a_password_that_no_address_can_hold_is_named(
 ) -> None:
     machine.docker()
     machine.set(**{name: password})
-    expected = f"{name} in .env stands in an address: letters and digits only"
+    expected = f"{name} in .env is part of an address: use letters and digits only"
 
     assert expected in machine.make("up")[1]
     assert expected.replace(".env", ".env.production") in prod(machine, **{name: password})[1]
@@ -335,7 +335,7 @@ def test_what_a_umask_keeps_from_containers_is_named(
     code, text = machine.make(verb) if verb != "prod" else prod(machine)[:2]
 
     assert code != 0
-    assert f"containers can't read {what} (1 such; a umask of 077?): chmod -R go+rX" in text
+    assert f"containers can't read {what} (1 in all; is the umask 077?): chmod -R go+rX" in text
 
 
 def test_line_ends_of_windows_and_a_lost_right_are_named(machine: Machine) -> None:
@@ -346,10 +346,10 @@ def test_line_ends_of_windows_and_a_lost_right_are_named(machine: Machine) -> No
     assert machine.make("doctor")[0] == 0
 
     script.write_bytes(b"#!/bin/sh\r\nexec web\r\n")
-    assert "services/app/bin/web has Windows' line ends" in machine.make("doctor")[1]
+    assert "services/app/bin/web has Windows line endings" in machine.make("doctor")[1]
     script.write_bytes(b"#!/bin/sh\n")
     script.chmod(0o644)
-    assert "services/app/bin/web may not be run: chmod +x" in machine.make("doctor")[1]
+    assert "services/app/bin/web is not executable: chmod +x" in machine.make("doctor")[1]
 
 
 def test_a_checkout_on_windows_has_the_line_ends_of_linux(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_doctor_prints_the_budget_of_connections_which_fits_the_small_plans(
 
     assert code == 0
     for server in ("Redis", "Postgres"):
-        total, parts = re.search(rf"{server}: at the most (\d+) of 20 .*\((.+)\)", text).groups()
+        total, parts = re.search(rf"{server}: at most (\d+) of 20 .*\((.+)\)", text).groups()
         assert sum(map(int, re.findall(r"\d+", parts))) == int(total) <= 20
         assert all(f"{who} " in parts for who in ("web", "worker", "a shell"))
     assert "more than" not in text
@@ -264,7 +264,7 @@ def test_up_names_the_image_that_cannot_be_had(machine: Machine) -> None:
     code, text = machine.make("up")
 
     assert code != 0
-    assert "golang:1 can't be had; `make local` runs the stack without containers" in text
+    assert "golang:1 can't be fetched; `make local` runs the stack without containers" in text
     assert "compose build" not in (machine.tree / "calls").read_text()
 
 
@@ -382,7 +382,7 @@ def test_prod_starts_nothing_where_release_fails(machine: Machine) -> None:
     code, text, calls = prod(machine)
 
     assert code != 0
-    assert "prod: release failed, so that nothing else was started or changed" in text
+    assert "prod: release failed, so nothing else was started or changed" in text
     assert " run --rm release" in calls
     assert " up " not in calls
 

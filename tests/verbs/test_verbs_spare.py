@@ -102,7 +102,7 @@ def test_what_bootstrap_said_last_is_what_prod_says(machine: Machine) -> None:
     code, text, calls = prod(machine)
 
     assert code != 0
-    assert f"prod: {said}, so that nothing else was started or changed" in text
+    assert f"prod: {said}, so nothing else was started or changed" in text
     assert "--forget" not in calls
 
 
@@ -175,7 +175,7 @@ def test_a_start_that_failed_is_not_called_well(machine: Machine, verb: str, the
     assert code != 0
     assert "incorrect label" in text
     if there == "all, from an earlier start":
-        assert "Compose failed, see above: what ran before runs on" in text
+        assert "Compose failed, see above: the old containers keep running" in text
     else:
         assert "minio (not started)" in text
     assert "http" not in text
@@ -273,7 +273,7 @@ def test_what_verbs_share_speaks_as_the_one_that_runs(machine: Machine) -> None:
         code, text, _ = prod(machine)
 
         assert code != 0
-        assert re.search(r"(?m)^prod: (Compose does not accept|\S+ can't be had)", text), text
+        assert re.search(r"(?m)^prod: (Compose does not accept|\S+ can't be fetched)", text), text
         assert not re.search(r"(?m)^up: ", text), text
 
 

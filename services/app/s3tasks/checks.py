@@ -17,7 +17,7 @@ def check_bytes_outlive_the_dyno(**_: Any) -> list[CheckMessage]:
         return []
     return [
         checks.Error(
-            "USE_S3=False on Heroku: a dyno's disk forgets what is uploaded.",
+            "USE_S3=False on Heroku: a dyno's disk forgets uploaded files.",
             hint="Set USE_S3=True, with the keys and the name of a bucket.",
             id="s3tasks.E001",
         )

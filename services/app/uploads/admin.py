@@ -13,11 +13,9 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable
     """Rows that only the domain changes: nothing is added or edited by hand."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Never."""
         return False
 
 
@@ -38,7 +36,7 @@ class UploadAdmin(ReadOnly):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Upload], search_term: str
     ) -> tuple[QuerySet[Upload], bool]:
-        """Of a whole link, its token is searched."""
+        # The search may be a whole link: its last part is the token.
         token = search_term.strip().rstrip("/").rpartition("/")[2].partition("?")[0]
         return super().get_search_results(request, queryset, token or search_term)
 
@@ -59,7 +57,6 @@ class PurgeKeyAdmin(ReadOnly):
     search_fields = ["key"]
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Never."""
         return False
 
 

@@ -52,7 +52,7 @@ def address(name: str, *schemes: str, value: str) -> str:
     except ValueError:
         fits = False
     if value and not (fits and "//" in value):
-        raise ImproperlyConfigured(f"{name} is no address: expected {' or '.join(schemes)}://…")
+        raise ImproperlyConfigured(f"{name} is not an address: expected {' or '.join(schemes)}://…")
     return value
 
 

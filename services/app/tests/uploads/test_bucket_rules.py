@@ -39,7 +39,7 @@ def run(command, *arguments) -> str:
 def test_a_bucket_that_was_set_up_lacks_nothing(on_aws, production):
     said = run("setup_bucket")
     assert "https://drop.example.org may send uploads" in said
-    assert "uploads go after 2 days at the latest" in said
+    assert "uploads are deleted after 2 days at the latest" in said
     assert run("verify_bucket") == ""
     assert run("setup_bucket") == said
 
@@ -156,8 +156,8 @@ class TestServersThatKnowLess:
     def test_setting_up_says_so_and_sets_the_rest(self, s3, without, call, status, code):
         without(call, status, code)
         said = run("setup_bucket", "--origin", "https://a.example")
-        assert ("this server knows no rules" in said) == (call == "lifecycle")
-        assert ("uploads go after 2 days" in said) == (call != "lifecycle")
+        assert ("this server supports no rules" in said) == (call == "lifecycle")
+        assert ("uploads are deleted after 2 days" in said) == (call != "lifecycle")
         assert ("https://a.example may send uploads" in said) == (call != "cors")
         assert ("set it there" in said) == (call == "cors")
 
@@ -167,8 +167,8 @@ class TestServersThatKnowLess:
     @pytest.mark.parametrize(
         ("call", "sentence"),
         [
-            ("lifecycle", "Lifecycle: this server knows no rules"),
-            ("versioning", "Versions: this server knows no call for them"),
+            ("lifecycle", "Lifecycle: this server supports no rules"),
+            ("versioning", "Versions: this server does not support them"),
             ("cors", "CORS does not let pages of https://drop.example.org send uploads"),
         ],
     )

@@ -32,7 +32,7 @@ DAY = 24 * 60 * 60  # seconds
 OURS = "s3tasks-"  # the prefix of our rules' ids; other rules of the bucket are kept
 ABORT = f"{OURS}abort-multipart"
 NO_LIFECYCLE = (
-    "Lifecycle: this server knows no rules, so that nothing but the app's own sweeps ever deletes."
+    "Lifecycle: this server supports no rules, so only the app's own sweeps delete anything."
 )
 VERSIONS = (
     "The bucket keeps versions: what is deleted would stay readable. Suspend versioning and delete"
@@ -91,7 +91,7 @@ def set_cors(s3: S3, allowed: list[str]) -> Iterator[str]:
         others = [r for r in cors_rules(s3) if not r.get("ID", "").startswith(OURS)]
         put_cors(s3, [*others, rule])
     except Unknown:
-        yield "CORS: this server knows it for all buckets only; set it there."
+        yield "CORS: this server has one setting for all buckets; set it there."
     else:
         yield f"CORS: {', '.join(allowed)} may send uploads."
 
@@ -117,11 +117,11 @@ def set_lifecycle(s3: S3) -> Iterator[str]:
     try:
         others = [r for r in lifecycle_rules(s3) if not r.get("ID", "").startswith(OURS)]
         if not put_lifecycle(s3, [*others, *expirations], optional=abort):
-            yield "Lifecycle: this server takes no rule that aborts multipart uploads."
+            yield "Lifecycle: this server supports no rule that aborts multipart uploads."
     except Unknown:
         yield NO_LIFECYCLE
     else:
-        yield f"Lifecycle: uploads go after {days()} days at the latest."
+        yield f"Lifecycle: uploads are deleted after {days()} days at the latest."
 
 
 # --- Verify ---------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def verify(s3: S3) -> Iterator[Finding]:
     for sentence in try_out(s3):
         yield Finding(sentence, fatal=True)
     looks = (
-        (find_versions, "Versions: this server knows no call for them, so that it keeps none."),
+        (find_versions, "Versions: this server does not support them, so it keeps none."),
         (find_region, ""),
         (find_lifecycle, NO_LIFECYCLE),
         (find_cors, ""),
@@ -151,7 +151,7 @@ def verify(s3: S3) -> Iterator[Finding]:
 def find_versions(s3: S3) -> Iterator[Finding]:
     """Versioning must be off, or deleted bytes would stay readable."""
     if keeps_versions(s3):
-        yield Finding("The bucket keeps versions: what is deleted stays readable.", fatal=True)
+        yield Finding("The bucket keeps versions: deleted bytes stay readable.", fatal=True)
 
 
 def find_region(s3: S3) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""In place of Django's command, which calls GNU gettext."""
+"""Replaces Django's command of this name, which calls GNU gettext."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from s3tasks import translations
 
 
 class Command(BaseCommand):
-    """The work is s3tasks.translations'."""
+    """Calls s3tasks.translations, which needs no GNU gettext."""
 
     help = "Writes the catalogues that Django reads from locale/."
     requires_system_checks: list[str] = []

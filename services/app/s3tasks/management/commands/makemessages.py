@@ -1,4 +1,4 @@
-"""In place of Django's command, which calls GNU gettext."""
+"""Replaces Django's command of this name, which calls GNU gettext."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from s3tasks import translations
 
 
 class Command(BaseCommand):
-    """The work is s3tasks.translations'."""
+    """Calls s3tasks.translations, which needs no GNU gettext."""
 
-    help = "Brings locale/ up to date with the sources, and counts what is left to translate."
+    help = "Bring locale/ up to date with the sources, and count the messages left to translate."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:

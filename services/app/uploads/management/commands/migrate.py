@@ -1,12 +1,12 @@
-"""`manage.py migrate`: Django's, with the time that a migration takes."""
+"""`manage.py migrate`: Django's, with time limits for migrations."""
 
 from typing import Any
 
 from django.core.management.commands import migrate
 from django.db import connections
 
-# The settings' own are those of a request. While a migration waits for a table, all who come after
-# wait behind it: it rather fails, and is run again.
+# The settings' time limits are for requests. While a migration waits for a table's lock, later
+# queries wait behind it, so it fails early and is run again.
 TIMEOUTS = {
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -15,10 +15,9 @@ TIMEOUTS = {
 
 
 class Command(migrate.Command):
-    """Run by release, and by hand."""
+    """Run by release, or by hand; the limits hold until the migrations are done."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """For this connection, and until it is done."""
         with connections[options["database"]].cursor() as cursor:
             for name, value in TIMEOUTS.items():
                 cursor.execute(f"SET {name} = '{value}'")

@@ -1,4 +1,4 @@
-"""`manage.py pair_bucket`: make the bucket and the database know each other."""
+"""`manage.py pair_bucket`: pair the bucket and the database by the marker."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -15,16 +15,15 @@ class Command(BaseCommand):
     help = "Pair the database with its bucket by the marker in it; see uploads/bucket/marker.py."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """`--take`."""
         parser.add_argument(
             "--take",
             action="store_true",
-            help="make the bucket this installation's: what has no row here is removed from it, and"
-            " what has no object in it from here, however much that is",
+            help="make the bucket this installation's, and agree to remove its objects without a"
+            " row here, and rows without an object there, however many there are",
         )
 
     def handle(self, *args: Any, take: bool, **options: Any) -> None:
-        """Pair, or say why not. Another's bucket does not stop a release: nothing is removed."""
+        """A foreign bucket doesn't stop a release, because nothing is removed from it."""
         try:
             paired = marker.pair(take=take)
         except BucketMismatch as error:

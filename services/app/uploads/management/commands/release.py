@@ -1,4 +1,4 @@
-"""`manage.py release`: what comes before the other processes start; `bin/release` runs it."""
+"""`manage.py release`: all that must happen before the other processes start."""
 
 from contextlib import suppress
 from typing import Any
@@ -11,16 +11,19 @@ from uploads.sweeps import clocks, report
 
 
 class Command(BaseCommand):
-    """One command rather than three: each start of Django takes a second."""
+    """Run by `bin/release`. One command instead of four, because each start of Django takes a
+    second."""
 
-    help = "Check the settings, migrate the database, pair the bucket with it, and verify that."
+    help = (
+        "Check the settings, migrate the database, pair it with the bucket, and verify the bucket."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Safe to run again; whatever fails stops the deployment."""
         call_command("check", databases=["default"])
         call_command("migrate", interactive=False)
         report.begin()
-        with suppress(StorageUnavailable):  # whom pair_bucket asks next
+        with suppress(StorageUnavailable):  # pair_bucket reports it next
             if sentence := clocks.difference():
                 self.stderr.write(self.style.WARNING(sentence))
         call_command("pair_bucket")

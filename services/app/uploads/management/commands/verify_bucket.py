@@ -1,4 +1,4 @@
-"""`manage.py verify_bucket`: whether the bucket is and does what it must."""
+"""`manage.py verify_bucket`: whether the bucket is as the app needs it."""
 
 from typing import Any
 
@@ -10,12 +10,11 @@ from uploads.storage import S3, storage
 
 
 class Command(BaseCommand):
-    """Run by release."""
+    """Run by release: a warning for each fault, and a failure if one is fatal."""
 
-    help = "Name what the bucket lacks; fails for what makes uploads impossible or undeletable."
+    help = "Name the bucket's faults; fail if uploads would be impossible or undeletable."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """A warning for each finding; a failure where one is fatal."""
         s3 = storage()
         if not isinstance(s3, S3):
             return
