@@ -29,8 +29,8 @@ router = Router(auth=[OwnerToken(), VisitorCookie()], tags=["links"])
 def begin_link(
     request: Request, response: HttpResponse, wanted: Annotated[LinkIn, Body(...)]
 ) -> Status[dict[str, Any]]:
-    """Make a link for files, which join it with its id as their `link_id`. Without one for an hour
-    it is forgotten."""
+    """Make a link for several files, which join it by its id as their `link_id`. A link without
+    files is forgotten after an hour."""
     check_rate(request.META.get("REMOTE_ADDR", ""))
     made = make_link(owner=owner_of(request), name=wanted.name, ttl=wanted.ttl)
     if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the link
@@ -41,14 +41,14 @@ def begin_link(
 
 @router.get("/links", response={200: list[LinkOut], **problems()})
 def list_links(request: Request) -> list[dict[str, Any]]:
-    """What my pages show, the newest first."""
+    """List your links, the newest first."""
     links = page_check().present_links(list(links_of(owner_of(request))))
     return [shown_link(request, link) for link in links]
 
 
 @router.get("/links/{link_id}", response={200: LinkOut, **problems(404, 422)})
 def get_link(request: Request, link_id: uuid.UUID) -> dict[str, Any]:
-    """One of mine, also while it has no uploads."""
+    """Get one of your links, also while it has no uploads."""
     link = find_link(link_id=link_id, owner=owner_of(request))
     page_check().present_links([link])
     return shown_link(request, link)
@@ -58,14 +58,15 @@ def get_link(request: Request, link_id: uuid.UUID) -> dict[str, Any]:
 def patch_link(
     request: Request, link_id: uuid.UUID, change: Annotated[LinkChange, Body(...)]
 ) -> dict[str, Any]:
-    """Change one of mine; what is left out stays as it is. 422: nothing was changed."""
+    """Change one of your links; fields that are left out stay as they are. 422: nothing was
+    changed."""
     change_link(link_id=link_id, owner=owner_of(request), ttl=change.ttl, name=change.name)
     return get_link(request, link_id)
 
 
 @router.delete("/links/{link_id}", response={204: None, **problems(403, 404, 415, 422)})
 def delete_link(request: Request, link_id: uuid.UUID) -> Status[None]:
-    """Delete one of mine with all its uploads, at once and for good."""
+    """Delete one of your links with all its uploads, immediately and for good."""
     find_link(link_id=link_id, owner=owner_of(request))
     discard.discard_link(link_id=link_id, owner=owner_of(request))
     return Status(204, None)

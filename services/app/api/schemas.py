@@ -45,7 +45,7 @@ Whole = Annotated[int, BeforeValidator(whole)]
 
 
 class NameAndTime(Schema):
-    """What a client may say of a link."""
+    """The properties of a link that a client may choose."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -130,7 +130,7 @@ class LinkIn(NameAndTime):
 
 
 class LinkChange(Schema):
-    """What to change of a link."""
+    """The changes to a link."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -163,7 +163,7 @@ class LinkOut(Schema):
 
 
 class MadeLinkOut(LinkOut):
-    """A new link, and what manages it."""
+    """A new link, and the token that manages it."""
 
     owner_token: str = Field(description="Sent as `Authorization: Bearer …`, it manages this link.")
 

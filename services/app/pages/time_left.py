@@ -1,4 +1,4 @@
-"""What a page that is open asks every few seconds: how long its links live now."""
+"""The time that links have left, for open pages, which ask every few seconds."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.decorators import method_decorator

@@ -1,4 +1,4 @@
-"""All files of a link as one zip, and the page that waits until it is made."""
+"""All files of a link as one zip, and the page that waits until the zip is ready."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -25,14 +25,14 @@ class Zip(PageView):
         try:
             response: HttpResponse = redirect(follow_zip(token=token, method=method))
         except StillPacking as error:
-            # A file that has vanished would hold it up: now its row goes.
+            # A file that has vanished would hold up the zip, so its row is discarded now.
             page_check().present(uploads_behind(token=token, kind=Kind.FILE))
             response = self.waiting(error) if prefers_html(request) else line_of(error)
         patch_vary_headers(response, ["Accept"])
         return response
 
     def waiting(self, error: StillPacking) -> HttpResponse:
-        """The page that goes on by itself with scripts, and has a link without."""
+        """The waiting page, which goes on by itself with scripts, and has a link without them."""
         context = {"title": _("Making the zip"), "error": error}
         response = render(self.request, "pages/packing.html", context, status=error.status)
         set_retry_after(response, error.retry_after)

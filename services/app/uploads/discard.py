@@ -1,9 +1,9 @@
-"""Rows go, and their keys enter the purge queue: in one statement, so that no object is forgotten.
-With the last upload of a link the link goes, in the same transaction.
+"""Discarding: rows are deleted and their keys enter the purge queue in one statement, so that no
+object is forgotten. A link is deleted with its last upload, in the same transaction.
 
-Whoever waits for locks takes them in this order: the owner's (`lock_owner`), links by their ids,
-uploads, the usage row. Every change of an owner's set first takes the owner's. Sweeps, which are
-about many owners, wait for none: what somebody has in hand is left to the next one.
+A transaction that waits for locks takes them in this order: the owner's (`lock_owner`), links by
+their ids, uploads, the usage row. Every change of an owner's uploads first takes the owner's lock.
+Sweeps, which concern many owners, don't wait: they leave locked rows to the next sweep.
 """
 
 import uuid
@@ -16,7 +16,8 @@ from uploads.keys import INCOMING, PREFIXES, ZIPS
 from uploads.models import Kind, Link, Pack, State, Upload
 from uploads.quotas import lock_owner
 
-# Where a key is queued already, both have their bytes, and what was stored since is deleted too.
+# If a key is queued already, the bytes of both add up, and the key is due again, so that an object
+# stored since is deleted too.
 QUEUED_AGAIN = """
         ON CONFLICT (key) DO UPDATE
        SET size_bytes = queued.size_bytes + excluded.size_bytes,
@@ -26,8 +27,8 @@ QUEUED_AGAIN = """
            sender = coalesce(nullif(excluded.sender, ''), queued.sender),
            unsent = queued.unsent OR excluded.unsent
 """
-# Which keys an upload may have, and what the deletion of each gives back to the total quota. Of a
-# rejected image they were queued when it was rejected.
+# The keys that an upload may have, and the bytes that the deletion of each gives back to the total
+# quota. Those of a rejected image were queued when it was rejected.
 HOMES = ", ".join(
     f"('{kind}', '{prefix}', '{home.counted or ''}')"
     for prefix, home in PREFIXES.items()
@@ -61,8 +62,8 @@ def discard_upload(*, upload_id: uuid.UUID, owner: uuid.UUID) -> None:
 
 
 def discard_link(*, link_id: uuid.UUID, owner: uuid.UUID) -> int:
-    """Discard one of the owner's links with all its uploads; how many went. Raises UploadNotFound
-    where it is not theirs or gone."""
+    """Discard one of the owner's links with all its uploads; how many there were. Raises
+    UploadNotFound if the link is another's or gone."""
     with transaction.atomic():
         lock_owner(owner)
         link = Link.objects.select_for_update().of_owner(owner, link_id)
@@ -81,14 +82,14 @@ def clear_uploads(*, owner: uuid.UUID, kind: Kind) -> int:
 
 
 def superseded_images(*, owner: uuid.UUID) -> list[Upload]:
-    """The owner's images that will make room for newer ones, once those are ready."""
+    """The owner's images that newer ones will replace once those are ready."""
     coming = [State.CHECKING, State.READY]
     images = Upload.objects.live().filter(owner=owner, kind=Kind.IMAGE, state__in=coming)
     return list(images.order_by("-created_at", "-id")[settings.IMAGES_KEPT :])
 
 
 def keep_latest_images(*, owner: uuid.UUID) -> int:
-    """Discard the owner's ready images beyond IMAGES_KEPT, the newest stay; how many went."""
+    """Discard the owner's ready images beyond the newest IMAGES_KEPT; how many there were."""
     with transaction.atomic():
         lock_owner(owner)
         ready = Upload.objects.live().filter(owner=owner, kind=Kind.IMAGE, state=State.READY)
@@ -97,8 +98,8 @@ def keep_latest_images(*, owner: uuid.UUID) -> int:
 
 
 def discard_uploads(*, ids: list[uuid.UUID]) -> int:
-    """The rows go and their keys enter the purge queue; how many went. Links that are empty then
-    go too.
+    """Delete the rows and queue their keys; how many there were. Links that are then empty are
+    deleted too.
 
     It bypasses the signals, so that a thousand cost as much as one.
     """
@@ -107,7 +108,7 @@ def discard_uploads(*, ids: list[uuid.UUID]) -> int:
 
 
 def discard_locked_uploads(*, ids: list[uuid.UUID], links: list[uuid.UUID]) -> int:
-    """As `discard_uploads`, where the transaction holds the uploads' links locked."""
+    """As `discard_uploads`, in a transaction that has locked the uploads' links."""
     if not ids:
         return 0
     with connection.cursor() as cursor:
@@ -137,9 +138,10 @@ def lock_links_of(upload_ids: list[uuid.UUID]) -> list[uuid.UUID]:
 
 
 def discard_empty_links(*, ids: list[uuid.UUID]) -> int:
-    """Those of the locked links that have no upload go; how many went.
+    """Delete those of the locked links that have no upload; how many there were.
 
-    A statement of its own, after the locks: it sees what joined a link before they were taken.
+    It is a statement of its own, after the locks, so that it sees uploads that joined a link before
+    them.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -154,13 +156,13 @@ def discard_empty_links(*, ids: list[uuid.UUID]) -> int:
 
 
 def discard_packs_of(*, links: list[uuid.UUID]) -> None:
-    """The zips of these locked links go, finished or not: their files are others now."""
+    """Discard the zips of these locked links, ready or not, because their files have changed."""
     if links:
         discard_packs(ids=list(Pack.objects.filter(link__in=links).values_list("id", flat=True)))
 
 
 def discard_packs(*, ids: list[uuid.UUID]) -> int:
-    """These zips go, with the parts that there are of them; how many went."""
+    """Discard these zips with their parts; how many there were."""
     if not ids:
         return 0
     with connection.cursor() as cursor:
@@ -182,7 +184,8 @@ def discard_packs(*, ids: list[uuid.UUID]) -> int:
 
 
 def queue_keys(upload: Upload, *, counted: bool) -> None:
-    """Queue all keys that the upload may have; `counted`: its bytes are still in the quota."""
+    """Queue all keys that the upload may have; `counted`: whether its bytes are still in the
+    quota."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""

@@ -1,4 +1,4 @@
-"""What can go wrong with an upload.
+"""The tree of errors.
 
 UploadError                 one sentence for the visitor, one HTTP status
 ├── InvalidUpload     422   what was sent is not allowed
@@ -58,7 +58,7 @@ class RateLimited(QuotaExceeded):
 
 
 class UploadNotFound(UploadError):
-    """Expired, unknown, or another visitor's: nobody is told which."""
+    """Expired, unknown, or another visitor's; the answer doesn't say which."""
 
     status = 404
 
@@ -131,4 +131,4 @@ class BucketMismatch(Exception):
 
 
 class TooMuchToRemove(Exception):
-    """One reconcile would remove so much that it is rather mistaken."""
+    """One reconcile would remove so much that a mistake is more likely."""

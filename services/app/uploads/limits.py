@@ -1,4 +1,5 @@
-"""What may be uploaded: sizes, names, types and times. Pure checks; nothing here touches a row."""
+"""The limits of an upload: sizes, names, types and times. Pure checks; nothing here touches a
+row."""
 
 import re
 import unicodedata
@@ -43,7 +44,7 @@ _UNSHOWN = re.compile(rf"[{UNSHOWN}\ud800-\udfff]")  # and halves of characters
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed for an upload, all of it checked: nothing but this module makes one.
+    """A claim for an upload, completely checked: only this module makes one.
 
     Whoever takes a Claim need not check it again.
     """
@@ -55,7 +56,7 @@ class Claim:
     name: str
     size_bytes: int  # 0 while nobody knows
     ttl: timedelta
-    address: str | None  # in whose share it counts; None: in nobody's
+    address: str | None  # the address in whose share it counts; None: no address
     link_id: uuid.UUID | None  # which link it joins; None: it has a new one
 
 
@@ -119,7 +120,7 @@ def check_size(kind: str, size_bytes: int) -> None:
 
 
 def too_large(kind: str) -> str:
-    """What is said of an upload beyond the limit."""
+    """The sentence for an upload beyond the limit."""
     if kind == "image":
         sentence = _("The image is too large. The limit is %(size)s.")
     else:
@@ -208,7 +209,7 @@ def check_image_head(head: bytes) -> str:
 
 
 def not_an_image() -> str:
-    """What is said of bytes of another type."""
+    """The sentence for bytes of another type."""
     sentence = _("This is not an image that we accept (%(types)s).")
     return sentence % {"types": ", ".join(IMAGE_TYPES.values())}
 

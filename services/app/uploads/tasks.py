@@ -89,7 +89,7 @@ def make_image_safe(upload_id: str) -> str:
 
 
 class PackHint(Hint):
-    """A zip that a stopping worker had in hand is free for the next one, at once."""
+    """Hands a zip back at once if its worker stops, so that the next one can take it."""
 
     def on_retry(
         self, exc: Exception, task_id: str, args: tuple[str, ...], kwargs: Any, einfo: Any

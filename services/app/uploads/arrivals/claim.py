@@ -1,4 +1,5 @@
-"""The pending row of a claim: written before any byte is stored, counted against the quotas.
+"""The pending row of a claim, which is written, and counted in the quotas, before any byte is
+stored.
 
 Times are written and compared by Postgres. No transaction stays open while storage is asked, and
 every change of an owner's set first takes the owner's lock.
@@ -20,8 +21,8 @@ from uploads.patience import SLOWEST
 from uploads.quotas import check_shares, check_visitor_quota, lock_owner, reserve_bytes, sender_of
 
 TICKET_LIFE = timedelta(minutes=5)
-LINK_UPLOADS_MAX = 100  # files of one link
-LONGEST_EXTENSION = 20  # characters; what is longer behind a dot is no extension
+LINK_UPLOADS_MAX = 100  # the most files of one link
+LONGEST_EXTENSION = 20  # characters; a longer ending is not taken for an extension
 
 
 def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
@@ -32,7 +33,7 @@ def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
     """
     sender = sender_of(claim.address)
     deadline = Now() + TICKET_LIFE + timedelta(seconds=claim.size_bytes / SLOWEST)
-    # What arrives under `incoming/` is there beside what is made of it.
+    # The bytes under `incoming/` are stored in addition to the object that is made of them.
     incoming_bytes = claim.size_bytes if claim.kind == Kind.IMAGE or by_ticket else 0
     with transaction.atomic():
         lock_owner(claim.owner)
@@ -57,12 +58,12 @@ def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
 
 
 def link_of_its_own(claim: Claim) -> Link:
-    """A new link, which has not begun."""
+    """A new link, whose time has not begun."""
     return Link.objects.create(owner=claim.owner, kind=claim.kind, name=claim.name, ttl=claim.ttl)
 
 
 def link_to_join(claim: Claim) -> Link | None:
-    """The link that the claim names, locked; None where it names none.
+    """The link that the claim names, locked; None if it names none.
 
     Locked, as a sweep may be about to discard it with the last of its uploads: it waits, or this
     finds it gone. Raises UploadNotFound, or InvalidUpload where it takes no more; needs the owner's

@@ -1,8 +1,9 @@
-"""The bytes of a zip, from any place on. Pure: it knows names, sizes and times, and is given bytes.
+"""The bytes of a zip, from any position on. It is pure: it knows names, sizes and times, and gets
+the files' bytes from its caller.
 
-Its files are stored as they are, so all of it but their checksums is known beforehand, its size
-among it. Each file's checksum follows its bytes. Names are in UTF-8, and what passes 32 bits is
-zip64's: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+The files are not compressed, so everything except their checksums is known beforehand, including
+the zip's size. Each file's checksum follows its bytes. Names are in UTF-8, and numbers above 32
+bits use zip64: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
 import struct
@@ -14,12 +15,12 @@ from typing import IO, cast
 from zipfile import ZIP64_LIMIT, ZIP_STORED, ZipFile, ZipInfo
 from zlib import crc32
 
-CHECKSUM_FOLLOWS = 0x08  # of a file's flags (APPNOTE.TXT 4.4.4, bit 3)
-DESCRIPTOR = 0x08074B50  # how what follows a file begins (4.3.9)
-MODE = 0o100644  # of each file, as Unix has it
+CHECKSUM_FOLLOWS = 0x08  # a bit of a file's flags (APPNOTE.TXT 4.4.4, bit 3)
+DESCRIPTOR = 0x08074B50  # the signature of the record after a file (4.3.9)
+MODE = 0o100644  # each file's permissions on Unix
 EARLIEST = 1980  # the year in which the times of zips begin
 
-# Of the file with this number, from this byte on, so many bytes.
+# Reads so many bytes of the file with this number, from this byte on.
 ReadFile = Callable[[int, int, int], bytes]
 
 
@@ -49,14 +50,14 @@ class Archive:
 
     @cached_property
     def size_bytes(self) -> int:
-        """How long all of it is."""
+        """The size of the whole zip."""
         return sum(piece.size_bytes for piece in self.pieces([0] * len(self.entries)))
 
     def read(self, start: int, count: int, checksums: list[int], read_file: ReadFile) -> bytes:
-        """The bytes from `start` on, `count` of them or what there is left.
+        """`count` bytes from `start` on, or all that are left.
 
-        Whoever reads all of it from one end to the other, in whatever pieces, brings the list of
-        `checksums` along: a number for each file, 0 at first, which is brought up to date.
+        A caller that reads the zip from beginning to end, in pieces of any size, passes the list of
+        `checksums` each time: a number for each file, 0 at first, which this updates.
         """
         out = []
         end = start + count
@@ -75,7 +76,7 @@ class Archive:
         return b"".join(out)
 
     def pieces(self, checksums: list[int]) -> Iterator[Piece]:
-        """All of it, in its order; what holds a checksum is made when it is read."""
+        """The whole zip, in order; a piece with a checksum is made when it is read."""
         infos = [info_of(entry) for entry in self.entries]
         at = 0
         for number, info in enumerate(infos):
@@ -118,7 +119,7 @@ def directory(infos: list[ZipInfo], at: int) -> bytes:
 
 
 class End:
-    """A file of which only the end is written."""
+    """A file of which only the end is kept."""
 
     def __init__(self, at: int) -> None:
         self.at = at

@@ -1,4 +1,4 @@
-"""A link's owner changes it: how long it lives from now on, and what it is called."""
+"""Changes to a link by its owner: its time from now on, and its name."""
 
 import uuid
 from datetime import timedelta
@@ -18,7 +18,7 @@ from uploads.quotas import lock_owner
 def change_link(
     *, link_id: uuid.UUID, owner: uuid.UUID, ttl: int | None = None, name: str | None = None
 ) -> None:
-    """Change what is given of the owner's link, all of it or nothing.
+    """Change the owner's link as given: everything or nothing.
 
     `ttl`: seconds from now on, for all its uploads; of a link that has not begun, from its first
     upload on. Raises InvalidUpload, or UploadNotFound where it is not theirs, expired or gone.
@@ -37,15 +37,15 @@ def change_link(
 
 
 def set_life(link: Link, life: timedelta) -> None:
-    """Have the locked link, and what came to it, end so long from now; what is on its way keeps its
-    deadline. Raises InvalidUpload or UploadNotFound."""
+    """Have the locked link and its completed uploads expire so long from now; pending ones keep
+    their deadlines. Raises InvalidUpload or UploadNotFound."""
     if link.expires_at is None:
         Link.objects.filter(id=link.id).update(ttl=life)
         return
     end = Now() + life
     # What was long on its way may end later than others can, and be shortened.
     in_time = Q(created_at__gte=end - longest_life()) | Q(expires_at__gte=end)
-    # It may have expired while this waited for its lock, and what has expired stays so.
+    # The link may have expired while this waited for its lock, and an expired link stays expired.
     live = Link.objects.live().filter(id=link.id)
     if not live.filter(in_time).update(ttl=life, expires_at=end):
         raise too_long(live)
@@ -54,7 +54,7 @@ def set_life(link: Link, life: timedelta) -> None:
 
 
 def longest_life() -> timedelta:
-    """How long a link can live, from when it was made."""
+    """How long a link may live, from when it was made."""
     return timedelta(seconds=settings.UPLOAD_TTL_MAX)
 
 
@@ -65,7 +65,7 @@ def longest_from_now() -> Extract:
 
 
 def too_long(link: QuerySet[Link]) -> InvalidUpload | UploadNotFound:
-    """What is said where it would end too late, or has ended."""
+    """The error for a link that would end too late, or has ended."""
     most = link.values_list(longest_from_now(), flat=True).first()
     if most is None:
         return no_such_link()
@@ -75,5 +75,5 @@ def too_long(link: QuerySet[Link]) -> InvalidUpload | UploadNotFound:
 
 
 def no_such_link() -> UploadNotFound:
-    """What is said where it is somebody else's, too."""
+    """The error for a link that is gone or another owner's."""
     return UploadNotFound(_("There is no such link. It may have expired."))

@@ -1,4 +1,4 @@
-"""An owner's links: each with the uploads that are there, all of them read in two queries."""
+"""An owner's links, each with its completed uploads, read in two queries."""
 
 import uuid
 
@@ -33,7 +33,7 @@ def make_link(*, owner: uuid.UUID, name: str = "", ttl: int | None = None) -> Li
 
 
 def links_of(owner: uuid.UUID, kind: Kind | None = None) -> LinkQuerySet:
-    """The owner's links that lead to something, the newest first, `with_uploads`."""
+    """The owner's live links, the newest first, `with_uploads`."""
     links = with_uploads(Link.objects.live().filter(owner=owner))
     if kind is not None:
         links = links.filter(kind=kind)
@@ -41,12 +41,13 @@ def links_of(owner: uuid.UUID, kind: Kind | None = None) -> LinkQuerySet:
 
 
 def find_link(*, link_id: uuid.UUID, owner: uuid.UUID) -> Link:
-    """One of the owner's, `with_uploads`, also while it has none. Raises UploadNotFound."""
+    """One of the owner's links, `with_uploads`, also while it has none. Raises UploadNotFound."""
     return with_uploads(Link.objects.known()).of_owner(owner, link_id)
 
 
 def with_uploads(links: LinkQuerySet) -> LinkQuerySet:
-    """With `seconds_left` on each, and in `live_uploads` those that came, in their order."""
+    """The links with `seconds_left`, and with their completed uploads in `live_uploads`, in
+    order."""
     came = Upload.objects.live().with_seconds_left().order_by("created_at", "id")
     prefetch = Prefetch("uploads", came, "live_uploads")
     return links.with_seconds_left().prefetch_related(prefetch)  # type: ignore[no-redef]

@@ -1,9 +1,9 @@
-"""The zip of a link's files: asked for, made by the worker in steps, and where it leads.
+"""The zip of a link's files: how it is requested, made by the worker in steps, and downloaded.
 
-A step stores some parts of it and writes into the row how far it is, so that the next one, of
-whatever worker, goes on from there. It takes a few seconds: an image or a sweep that waits for the
-slot goes first. A worker that is killed costs the part that it had in hand; nothing of that is the
-zip's doing, and no number of such ends gives it up.
+A step stores some parts of the zip and writes its progress into the row, so that the next step, in
+any worker, goes on from there. A step takes a few seconds, and an image or a sweep that waits for
+the slot goes before the next one. If a worker is killed, only the current part is lost; that is not
+the zip's fault, and never counts as a failure.
 """
 
 import logging
@@ -31,20 +31,20 @@ from uploads.storage import ANY_PARTS, NO_ANSWER, Method, storage
 log = logging.getLogger(__name__)
 
 ZIP_TYPE = "application/zip"
-STEP_SECONDS = 5.0  # that one step takes, and the part that it has in hand then
-# In seconds: what a step that hangs is told so after, and when it is killed.
+STEP_SECONDS = 5.0  # of one step, which then finishes its current part
+# In seconds: after which a step that hangs gets an exception, and after which it is killed.
 SOFT_LIMIT, LIMIT = 60, 75
-RETELL_AFTER = timedelta(seconds=30)  # when a worker that was told of a zip is told again
-# Longer than a part takes. Where one takes longer, two runs may store the same part, whose bytes
-# are the same; only one of them goes on.
+RETELL_AFTER = timedelta(seconds=30)  # after which a worker gets another message about a zip
+# Longer than a part takes. If a part does take longer, two runs may store it with the same bytes,
+# and only one of them goes on.
 LEASE = timedelta(seconds=30)
-FAILURES = 5  # in a row, after which it is discarded: who still waits for it has it begun anew
+FAILURES = 5  # in a row, after which the zip is discarded; the next request begins a new one
 MIB = 1024 * 1024
 # Two of them are in memory. S3 takes 10,000 of at least 5 MiB:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_BYTES, PART_BYTES_MAX = 8 * MIB, 64 * MIB
 PARTS_MAX = 10_000
-TELL_MAX = 100  # zips told of again in one tick
+TELL_MAX = 100  # zips whose messages are sent again in one tick
 
 
 # --- Asked for ------------------------------------------------------------------------------------
@@ -53,8 +53,8 @@ TELL_MAX = 100  # zips told of again in one tick
 def follow_zip(*, token: str, method: Method = "GET") -> str:
     """The signed address of the zip of all files behind a share link.
 
-    It is begun by whoever asks first. Raises UploadNotFound as `uploads_behind`, StillPacking until
-    it is there, QuotaExceeded where there is no room for it, or InvalidUpload where it would be too
+    The first request begins the zip. Raises UploadNotFound as `uploads_behind`, StillPacking until
+    it is ready, QuotaExceeded if there is no room for it, or InvalidUpload if it would be too
     large.
     """
     uploads = uploads_behind(token=token, kind=Kind.FILE)
@@ -75,7 +75,7 @@ def follow_zip(*, token: str, method: Method = "GET") -> str:
 
 
 def begin_pack(link_id: uuid.UUID) -> Pack:
-    """The link's zip, of the files that it has now: begun, or as far as it is.
+    """The zip of the files that the link has now: begun here, or already under way.
 
     Its bytes are reserved first. Raises UploadNotFound, QuotaExceeded or InvalidUpload.
     """
@@ -85,7 +85,7 @@ def begin_pack(link_id: uuid.UUID) -> Pack:
         uploads = list(files.order_by("created_at", "id"))
         if link is None or not uploads:
             raise UploadNotFound(_("This link has expired, or it never existed."))
-        pack = Pack.objects.filter(link=link).first()  # of whoever asked at the same time
+        pack = Pack.objects.filter(link=link).first()  # begun by another request at the same time
         if pack is not None and pack.files == ids_of(uploads):
             return pack
         discard_packs_of(links=[link.id])
@@ -108,21 +108,21 @@ def begin_pack(link_id: uuid.UUID) -> Pack:
 
 
 def ids_of(uploads: list[Upload]) -> list[str]:
-    """As a pack's row has them."""
+    """The files' ids, as a pack's row holds them."""
     return [str(upload.id) for upload in uploads]
 
 
 def zip_name(link: Link) -> str:
-    """What its download is called: as its owner calls the link, or neutrally."""
+    """The download's file name: the link's name, or a neutral one."""
     name = link.name.replace("/", "_").replace("\\", "_") or _("files")
     return f"{name}.zip"
 
 
 def entries_of(uploads: list[Upload]) -> list[Entry]:
-    """The files as they lie in the zip: each under its own path, equal ones numbered, and one that
-    is called as a folder.
+    """The files with their paths in the zip; a path that another file or a folder has already is
+    numbered.
 
-    What differs only in case is equal: it would be one file on Windows and macOS.
+    Paths that differ only in case count as equal, because they are one file on Windows and macOS.
     """
     taken = {path.casefold() for upload in uploads for path in folders_of(upload)}
     entries = []
@@ -139,7 +139,7 @@ def entries_of(uploads: list[Upload]) -> list[Entry]:
 
 
 def folders_of(upload: Upload) -> Iterator[str]:
-    """The folder that it lies in, and those that this lies in."""
+    """The path's folder, and all folders above it."""
     path = upload.folder
     while path:
         yield path
@@ -154,12 +154,12 @@ class LeaseLost(Exception):
 
 
 class FileVanished(Exception):
-    """One of its files is not in storage, whose row goes as soon as somebody looks for it."""
+    """One of the zip's files is no longer in storage; its row goes as soon as a page checks it."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """How far a zip is after a step."""
+    """The progress of a zip after a step."""
 
     files: int
     bytes: int  # that storage has
@@ -167,10 +167,10 @@ class Packed:
 
 
 def pack_files(*, pack_id: uuid.UUID) -> Packed | None:
-    """Make the zip, a step of it; None where there was nothing to do: it is gone, done or in hand,
-    or one of its files has vanished, and it with that.
+    """Take the next step of the zip; None if there was nothing to do: the zip is gone, ready or
+    leased to another run, or one of its files has vanished, which discards the zip.
 
-    Raises what ended the step, after which a sweep tells a worker again.
+    Raises the error that ended the step, after which a sweep sends another message.
     """
     pack = lease_pack(pack_id)
     if pack is None:
@@ -191,14 +191,14 @@ def pack_files(*, pack_id: uuid.UUID) -> Packed | None:
 def take_step(pack: Pack) -> Packed:
     """Store the next parts of the leased zip; with the last one it is ready.
 
-    1. Its files are those of the row, or it would be another zip.
-    2. What aborts its parts is in the row before there is one.
-    3. Each part is in the row before the next, with the checksums as far as it.
-    4. The parts are joined, and the row is ready.
+    1. Check that the files are those of the row; otherwise it would be another zip.
+    2. Write the multipart upload's id into the row, before there is a part.
+    3. Store each part, and write it into the row with the checksums so far, before the next.
+    4. Join the parts, and turn the row ready.
     """
     uploads = files_of(pack)
     archive = Archive(entries_of(uploads))
-    if archive.size_bytes != pack.size_bytes:  # as another release would have made it
+    if archive.size_bytes != pack.size_bytes:  # another release would have made it differently
         discard_packs(ids=[pack.id])
         raise LeaseLost
     if not pack.parts:
@@ -215,7 +215,7 @@ def take_step(pack: Pack) -> Packed:
 
 
 def files_of(pack: Pack) -> list[Upload]:
-    """The uploads that are in it, in its order. Raises LeaseLost where one is gone."""
+    """The zip's uploads, in its order. Raises LeaseLost if one is gone."""
     ready = Upload.objects.live().filter(link=pack.link_id, state=State.READY)
     found = {str(upload.id): upload for upload in ready}
     if not found.keys() >= set(pack.files):
@@ -224,7 +224,7 @@ def files_of(pack: Pack) -> list[Upload]:
 
 
 def begin_parts(pack: Pack) -> None:
-    """Begin what its parts come to, in place of what may have been begun and not written down."""
+    """Begin a multipart upload, and abort one that was begun without being written down."""
     if pack.multipart_id:
         storage().abort_parts(pack.key, ANY_PARTS)
     keep_lease(pack, multipart_id=ANY_PARTS)  # in case this process dies before it knows the id
@@ -237,7 +237,7 @@ def begin_parts(pack: Pack) -> None:
 
 
 def store_part(pack: Pack, archive: Archive, uploads: list[Upload]) -> None:
-    """The next part, into storage and then into the row."""
+    """Store the next part, then write it into the row."""
 
     def read_file(number: int, start: int, count: int) -> bytes:
         content = storage().read(uploads[number].served_key, count, start=start)
@@ -256,7 +256,7 @@ def store_part(pack: Pack, archive: Archive, uploads: list[Upload]) -> None:
 
 
 def join_parts(pack: Pack) -> None:
-    """The zip, of its parts; also where a run that was cut has joined them."""
+    """Join the parts; also if an interrupted run has joined them already."""
     try:
         storage().join_parts(pack.key, pack.multipart_id, pack.parts)
     except StorageUnavailable:
@@ -266,7 +266,8 @@ def join_parts(pack: Pack) -> None:
 
 
 def finish_pack(pack: Pack) -> None:
-    """It is ready. Where its row went meanwhile, what was joined since has nobody: it is queued."""
+    """Turn the row ready. If the row went meanwhile, nobody owns the new object, and its key is
+    queued."""
     try:
         keep_lease(pack, ready=True, multipart_id="", lease=None)
     except LeaseLost:
@@ -283,7 +284,8 @@ def packed(pack: Pack) -> Packed:
 
 
 def lease_pack(pack_id: uuid.UUID) -> Pack | None:
-    """The pack, leased to this run of the worker, or None where it is gone, done or in hand."""
+    """The pack, leased to this run of the worker, or None if it is gone, ready or leased to another
+    run."""
     with transaction.atomic():
         pack = (
             Pack.objects.wanted()
@@ -299,7 +301,7 @@ def lease_pack(pack_id: uuid.UUID) -> Pack | None:
 
 
 def keep_lease(pack: Pack, **changes: object) -> None:
-    """Write how far it is, and lease it anew. Raises LeaseLost."""
+    """Write the progress, and renew the lease. Raises LeaseLost."""
     values = {"lease_until": Now() + LEASE, **changes}
     if not Pack.objects.filter(id=pack.id, lease=pack.lease).update(**values):
         raise LeaseLost
@@ -308,8 +310,8 @@ def keep_lease(pack: Pack, **changes: object) -> None:
 
 
 def give_back(pack: Pack) -> None:
-    """It is nobody's, and a worker is told of it again, unless the database is gone too. What fails
-    too often in a row is discarded: its parts may be gone from storage."""
+    """End the lease, so that a worker gets another message, unless the database has failed too. A
+    pack that fails too often in a row is discarded, because its parts may be gone from storage."""
     with suppress(DatabaseError):
         mine = Pack.objects.filter(id=pack.id, lease=pack.lease)
         mine.update(failures=F("failures") + 1, lease=None, lease_until=Now() + RETELL_AFTER)
@@ -318,12 +320,13 @@ def give_back(pack: Pack) -> None:
 
 
 def hand_back_pack(*, pack_id: uuid.UUID) -> None:
-    """It is nobody's, and a sweep tells a worker. Only for who cut that step."""
+    """End the lease; a sweep sends another message. Only for the process that interrupted the
+    step."""
     Pack.objects.filter(id=pack_id, lease__isnull=False).update(lease=None, lease_until=Now())
 
 
 def requeue_stalled_packs(now: Moment) -> list[uuid.UUID]:
-    """The packs that no worker has had in hand for too long, for a worker to be told of again."""
+    """The packs that no worker has leased for too long; each gets another message."""
     with transaction.atomic():
         forgotten = Pack.objects.unattended(now).order_by("lease_until")
         free = forgotten.select_for_update(skip_locked=True, of=("self",))

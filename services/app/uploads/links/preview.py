@@ -27,7 +27,7 @@ class Preview:
 
 
 def preview(upload: Upload) -> Preview:
-    """What can be shown of the file, read `with_seconds_left`; nothing where storage is silent."""
+    """The preview of a file that was read `with_seconds_left`; blank if storage does not answer."""
     try:
         head = storage().read(upload.served_key, TEXT_BYTES)
     except StorageUnavailable as error:
@@ -37,7 +37,8 @@ def preview(upload: Upload) -> Preview:
         return Preview()
     content_type = sniff(head)
     if content_type in DRAWN_TYPES and upload.size_bytes <= PICTURE_BYTES:
-        # Only an <img> shows it: opened by itself, it is a download of its own name.
+        # Only an <img> shows this address; opened by itself, it is a download under the file's
+        # name.
         url = storage().url(
             upload.served_key,
             seconds=min(LINK_LIFE, int(upload.seconds_left)),
@@ -50,9 +51,9 @@ def preview(upload: Upload) -> Preview:
 
 
 def text_of(head: bytes, *, cut: bool) -> str:
-    """The bytes as the text that they are; empty where they are none, or none in UTF-8.
+    """The bytes as text; blank if they are not text in UTF-8.
 
-    Where they were cut, so may be the last character, which is left out.
+    If the bytes end early, the last character may be incomplete, and is left out.
     """
     try:
         text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=not cut)

@@ -1,4 +1,5 @@
-"""How long links live, for open pages that ask again and again: one query, of links alone."""
+"""The time that links have left, for open pages that ask every few seconds: one query, of links
+only."""
 
 import uuid
 
@@ -12,6 +13,6 @@ def time_left_of(owner: uuid.UUID) -> dict[str, float | None]:
 
 
 def time_left(*, token: str, kind: Kind) -> dict[str, float | None]:
-    """The seconds that the link has left, by its token; nothing where it is expired or unknown."""
+    """The seconds that the link has left, by its token; nothing if it is expired or unknown."""
     links = Link.objects.live().with_seconds_left().filter(token=token, kind=kind)
     return {link.token: link.seconds_left for link in links.only("token")}

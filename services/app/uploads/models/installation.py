@@ -5,7 +5,8 @@ from django.db.models import Q
 
 
 class Installation(models.Model):
-    """One row: who this database is to its bucket, and how many bytes are claimed of the total."""
+    """One row: the id that pairs this database with its bucket, and the bytes reserved of the
+    total."""
 
     ROW = 1
 

@@ -15,7 +15,7 @@ from uploads.errors import UploadNotFound
 from uploads.models.kind import Kind
 from uploads.models.moment import Moment
 
-# A link may be made before its uploads; one that has none for so long has been forgotten.
+# A link may be made before its uploads; a link without uploads is forgotten after this time.
 EMPTY_LIFE = timedelta(hours=1)
 
 
@@ -28,30 +28,29 @@ class LinkQuerySet(models.QuerySet["Link"]):
     """Reads, named; and the one write that must not be a read before it."""
 
     def live(self, now: Moment | None = None) -> "LinkQuerySet":
-        """Those that lead to something: an upload of theirs came, and their time has not run
-        out."""
+        """Links with a completed upload that have not expired."""
         return self.filter(expires_at__gt=now or Now())
 
     def known(self, now: Moment | None = None) -> "LinkQuerySet":
-        """Those that their owner may ask about, and add to: live, or not begun."""
+        """Links that their owner may see and add to: live, or without a completed upload yet."""
         return self.filter(Q(expires_at__gt=now or Now()) | Q(expires_at=None))
 
     def deserted(self, now: Moment | None = None) -> "LinkQuerySet":
-        """Those to discard by themselves, as there is no upload to take them along: their time has
-        run out, or they never had one and are older than EMPTY_LIFE."""
+        """Links to discard by themselves, because no upload takes them along: they have expired, or
+        are older than EMPTY_LIFE without an upload."""
         moment = now or Now()
         old = Q(expires_at__lte=moment) | Q(expires_at=None, created_at__lte=moment - EMPTY_LIFE)
         return self.filter(old, uploads=None)
 
     def with_seconds_left(self) -> "LinkQuerySet":
-        """With `seconds_left` on each: a float, what remains of its life by Postgres's clock; None
-        where that has not begun."""
+        """The links with `seconds_left`: a float, by Postgres's clock; None for a link that has not
+        begun."""
         left = Extract(F("expires_at") - Now(), "epoch")
         seconds = Cast(left, models.FloatField())
         return self.annotate(seconds_left=seconds)  # type: ignore[no-redef]  # declared below
 
     def of_owner(self, owner: uuid.UUID, link_id: uuid.UUID) -> "Link":
-        """The owner's link; raises UploadNotFound where it is somebody else's, or gone."""
+        """The owner's link; raises UploadNotFound if it is another's or gone."""
         link = self.filter(id=link_id, owner=owner).first()
         if link is None:
             raise UploadNotFound(gettext("There is no such link. It may have expired."))
@@ -117,12 +116,12 @@ class Link(models.Model):
         return f"{self.kind} link {self.id}"
 
     def get_absolute_url(self) -> str:
-        """Its path, whose name is the kind's."""
+        """The link's path, which begins with the kind's letter."""
         return reverse(f"{self.kind}-link", args=[self.token])
 
     @property
     def size_bytes(self) -> int:
-        """How much its `live_uploads` are together."""
+        """The total size of its `live_uploads`."""
         return sum(upload.size_bytes for upload in self.live_uploads)
 
     @property

@@ -1,4 +1,4 @@
-"""The table of packs: the zip of a link's files, and how far it is."""
+"""The table of packs: the zips of links' files, and their progress."""
 
 import uuid
 
@@ -16,21 +16,23 @@ class PackQuerySet(models.QuerySet["Pack"]):
     """Reads, named."""
 
     def wanted(self, now: Moment | None = None) -> "PackQuerySet":
-        """Those that are being made, of links that live."""
+        """Packs that are being made for live links."""
         return self.filter(ready=False, link__expires_at__gt=now or Now())
 
     def unattended(self, now: Moment | None = None) -> "PackQuerySet":
-        """Those to be made of which no worker was told lately, and none holds a lease."""
+        """Packs to be made that no worker has leased, and about which no message was sent
+        lately."""
         moment = now or Now()
         return self.wanted(moment).filter(lease_until__lte=moment)
 
 
 class Pack(models.Model):
-    """The zip of a link's files, one a link. It goes with its link, and where a file comes to the
-    link or goes: what is made then is another one, under another key."""
+    """The zip of a link's files, one for each link. It is discarded with its link, and when a file
+    joins the link or goes; the next zip is another one, under another key."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # The foreign key is the migration's own: Postgres deletes what the release before leaves.
+    # The migration makes the foreign key itself, so that Postgres deletes rows that an older
+    # release leaves behind.
     link = models.OneToOneField(
         Link, models.CASCADE, related_name="pack", editable=False, db_constraint=False
     )
@@ -78,10 +80,10 @@ class Pack(models.Model):
 
     @property
     def stored_bytes(self) -> int:
-        """How much of it storage has."""
+        """How many of its bytes are stored."""
         return min(self.size_bytes, len(self.parts) * self.part_bytes)
 
     @property
     def key(self) -> str:
-        """Where it lies."""
+        """The key of the zip."""
         return key_under(ZIPS, self.id)

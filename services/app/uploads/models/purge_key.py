@@ -17,7 +17,8 @@ class PurgeKeyQuerySet(models.QuerySet["PurgeKey"]):
 
 
 class PurgeKey(models.Model):
-    """One key to delete from storage; forgotten once storage says that it is gone."""
+    """A key to delete from storage; the row is deleted once storage confirms that the object is
+    gone."""
 
     key = models.CharField(gettext_lazy("key"), max_length=200, primary_key=True)
     size_bytes = models.BigIntegerField(

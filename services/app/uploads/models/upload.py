@@ -1,4 +1,4 @@
-"""The table of uploads: what one is, how far it has come, and its reads."""
+"""The table of uploads: an upload's facts, its state, and the reads by name."""
 
 import uuid
 from functools import reduce
@@ -20,7 +20,7 @@ from uploads.models.moment import Moment
 
 
 class State(models.TextChoices):
-    """How far an upload has come."""
+    """The states of an upload."""
 
     PENDING = "pending", gettext_lazy("pending")  # no bytes known yet
     # An image that the worker has not made safe yet.
@@ -30,7 +30,7 @@ class State(models.TextChoices):
     REJECTED = "rejected", gettext_lazy("rejected")
 
 
-# Announced and not sent: nobody knows whether the bytes ever come.
+# Announced, but not sent: nobody knows whether the bytes will ever come.
 UNSENT = Q(state=State.PENDING, ticket_until__isnull=False)
 
 
@@ -38,36 +38,38 @@ class UploadQuerySet(models.QuerySet["Upload"]):
     """Reads, named."""
 
     def live(self, now: Moment | None = None) -> "UploadQuerySet":
-        """Those whose bytes came and whose time has not run out: all that anybody may see."""
+        """Completed uploads that have not expired: all that anybody may see."""
         return self.filter(expires_at__gt=now or Now())
 
     def known(self, now: Moment | None = None) -> "UploadQuerySet":
-        """Those that their owner may ask about: live, or in time with their bytes."""
+        """Uploads that their owner may ask about: live ones, and pending ones within their
+        deadline."""
         moment = now or Now()
         return self.filter(Q(expires_at__gt=moment) | Q(deadline__gt=moment))
 
     def counted(self, now: Moment | None = None) -> "UploadQuerySet":
-        """Those that a visitor's quota counts: live or still pending, not rejected."""
+        """Uploads that count in a visitor's quota: live or pending, not rejected."""
         return self.known(now).exclude(state=State.REJECTED)
 
     def due(self, now: Moment | None = None) -> "UploadQuerySet":
-        """Those to discard: expired, or never completed in time."""
+        """Uploads to discard: expired, or not completed in time."""
         moment = now or Now()
         return self.filter(Q(expires_at__lte=moment) | Q(state=State.PENDING, deadline__lte=moment))
 
     def unattended(self, now: Moment | None = None) -> "UploadQuerySet":
-        """Images to be made safe of which no worker was told lately, and none holds a lease."""
+        """Images to be made safe that no worker has leased, and about which no message was sent
+        lately."""
         moment = now or Now()
         return self.live(moment).filter(state=State.CHECKING, lease_until__lte=moment)
 
     def with_seconds_left(self) -> "UploadQuerySet":
-        """With `seconds_left` on each: a float, what remains of its life by Postgres's clock."""
+        """The uploads with `seconds_left`: a float, by Postgres's clock."""
         left = Extract(F("expires_at") - Now(), "epoch")
         seconds = Cast(left, models.FloatField())
         return self.annotate(seconds_left=seconds)  # type: ignore[no-redef]  # declared below
 
     def of_owner(self, owner: uuid.UUID, upload_id: uuid.UUID) -> "Upload":
-        """The owner's upload; raises UploadNotFound where it is somebody else's, or gone."""
+        """The owner's upload; raises UploadNotFound if it is another's or gone."""
         upload = self.filter(id=upload_id, owner=owner).first()
         if upload is None:
             raise UploadNotFound(
@@ -76,9 +78,9 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return upload
 
     def with_object_under(self, prefix: str) -> "UploadQuerySet":
-        """Those that may own an object under the storage prefix `incoming`, `images`, ….
+        """Uploads that may own an object under this prefix of storage: `incoming`, `images`, ….
 
-        Expired ones count: until they are discarded, their objects are theirs.
+        Expired uploads count: they own their objects until they are discarded.
         """
         owners = PREFIXES[prefix].owners
         owning = (Q(kind=kind, state__in=states) for kind, states in owners.items())
@@ -90,11 +92,11 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         return self.with_link().select_for_update(of=("self",)).filter(id=upload_id).first()
 
     def with_link(self) -> "UploadQuerySet":
-        """With the `link` of each, read in the same query."""
+        """The uploads with their `link`, read in the same query."""
         return self.select_related("link")
 
     def unsent(self) -> "UploadQuerySet":
-        """Those that were announced: their bytes come by a ticket, if they come."""
+        """Announced uploads, whose bytes come by a ticket, if they come."""
         return self.filter(UNSENT)
 
 
@@ -128,7 +130,8 @@ class Upload(models.Model):
     expires_at = models.DateTimeField(
         gettext_lazy("expires"), null=True, blank=True, help_text="Its link's, from `complete` on."
     )
-    # The database's own defaults too: while a release is rolled out, older code writes rows.
+    # These have defaults in the database as well: while a release is rolled out, older code writes
+    # rows.
     sender = models.CharField(
         max_length=32,
         blank=True,
@@ -211,7 +214,7 @@ class Upload(models.Model):
 
     @property
     def reason_sentence(self) -> str:
-        """Why it was rejected, in the reader's language; empty where it was not."""
+        """Why the image was rejected, in the reader's language; else blank."""
         if not self.reason:
             return ""
         megapixels = floatformat(settings.MAX_IMAGE_PIXELS / 1_000_000, -1)
@@ -219,18 +222,19 @@ class Upload(models.Model):
 
     @property
     def incoming_key(self) -> str:
-        """Where the bytes arrive: under `incoming/`, which nothing serves, but for a file whose
-        bytes come through the app: no client holds an address of it."""
+        """The key under which the bytes arrive: under `incoming/`, which no link leads to. The
+        bytes of a file that come through the app go to its served key at once, since no client has
+        an address for that."""
         if self.kind == Kind.IMAGE or self.ticket_until is not None:
             return key_under(INCOMING, self.id)
         return self.served_key
 
     @property
     def served_key(self) -> str:
-        """Where its link leads."""
+        """The key that its link leads to."""
         return key_under(SERVED[self.kind], self.id)
 
     @property
     def thumbnail_key(self) -> str:
-        """An image's small picture."""
+        """The key of an image's thumbnail."""
         return key_under(THUMBS, self.id)

@@ -1,4 +1,4 @@
-"""Discard what is past its time."""
+"""Expire: discard uploads, links and refusals that are past their time."""
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -21,7 +21,7 @@ def forget_refusals(run: Run) -> None:
 
 
 def expire(run: Run) -> int:
-    """Discard the uploads that are past their time; how many went."""
+    """Discard the uploads that are past their time; how many there were."""
     total = 0
     while not run.turn.over() and (gone := expire_batch(run.now or Now())):
         total += gone
@@ -43,7 +43,7 @@ def expire_batch(now: Moment) -> int:
 
 
 def discard_deserted_links(run: Run) -> None:
-    """Discard the links that no upload will take along."""
+    """Discard links without uploads."""
     gone = BATCH
     while not run.turn.over() and gone == BATCH:
         with transaction.atomic():

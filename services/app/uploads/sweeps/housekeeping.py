@@ -1,7 +1,7 @@
-"""All there is to do by the clock, and when it is due; who does it stands in the modules beside.
+"""All work that is done by the clock, and when it is due; the modules beside this one do it.
 
-Each sweep may run twice, late, or be killed. One runs at a time (`turns`), and leaves one row in
-`Sweep`, which says when it last did well, or what stopped it (`report`).
+A sweep may run twice, run late or be killed without harm. One runs at a time (`turns`), and reports
+in its row of `Sweep` when it last succeeded, or which error stopped it (`report`).
 """
 
 import uuid
@@ -29,43 +29,44 @@ from uploads.sweeps.reconcile import reconcile
 from uploads.sweeps.run import Run, running
 from uploads.sweeps.walk import Reconciled
 
-TELL_MAX = 100  # images told of again in one tick
+TELL_MAX = 100  # images whose messages are sent again in one tick
 BUSY = "another sweep is at it"
 
 
 @dataclass(frozen=True)
 class Chore:
-    """What one sweep has to do."""
+    """The work of one sweep."""
 
-    counted: str  # what its count is called in Flower: that of its last step
-    # Called as the sweep's row calls what stopped one; a step that fails stops no other.
+    counted: str  # the name of its count in Flower, which is that of its last step
+    # The steps, by the names that the sweep's row gives to their errors. A step that fails stops no
+    # other.
     steps: dict[str, Callable[[Run], object]]
     is_there: Callable[[Moment], bool]
     rests_after_failure: bool = True
 
 
-# The weightiest first: a sweep leaves the rest to its next turn where one above it is due.
+# The most important first: a sweep leaves the rest to its next turn if one above it is due.
 SWEEPS = {
     "expire": Chore(
         counted="expired",
         is_there=something_has_expired,
         rests_after_failure=False,
         steps={
-            "refusals": forget_refusals,  # that nobody asks for any more
-            "links": discard_deserted_links,  # that nothing ever came to, or that were left
+            "refusals": forget_refusals,  # whose time to be asked for is over
+            "links": discard_deserted_links,  # without uploads
             "": expire,  # uploads past their time, or never completed in time
         },
     ),
     "purge": Chore(
         counted="purged",
         is_there=lambda now: PurgeKey.objects.due(now).exists(),
-        steps={"": purge},  # objects, and parts of objects, that nobody owns any more
+        steps={"": purge},  # queued keys, and parts of objects
     ),
     "reconcile": Chore(
         counted="reconciled",
         is_there=lambda _: reconcile_is_due(),
         steps={
-            # Killed attempts' folders.
+            # The folders of attempts that were killed.
             "what workers left on this machine's disk": lambda _: remove_leftovers(),
             "": reconcile,  # rows without an object, objects without a row, parts, the bytes' count
         },
@@ -75,15 +76,16 @@ SWEEPS = {
 
 @dataclass(frozen=True)
 class Due:
-    """What a tick found to do."""
+    """The work that a tick found."""
 
     sweeps: list[str]
-    images: list[uuid.UUID]  # to be made safe, of which no worker was told lately
+    images: list[uuid.UUID]  # to be made safe, without a recent message
     packs: list[uuid.UUID]  # to be made, likewise
 
 
 def find_due(now: Moment | None = None) -> Due:
-    """What is due; the images found count as told, so that the next tick does not repeat it."""
+    """The work that is due. It counts as sent from now on, so that the next tick doesn't send it
+    again."""
     moment = now or Now()
     present = [name for name in SWEEPS if SWEEPS[name].is_there(moment)]
     due = Due(
@@ -91,19 +93,19 @@ def find_due(now: Moment | None = None) -> Due:
         images=requeue_stalled_images(moment),
         packs=requeue_stalled_packs(moment),
     )
-    # A reconcile that is not due yet is neither well nor unwell.
+    # A reconcile that is not due yet has neither succeeded nor failed.
     report.note_well([name for name in ("expire", "purge") if name not in present])
     return due
 
 
 def rests(name: str) -> bool:
-    """Whether the sweep failed, and is not tried again yet."""
+    """Whether the sweep failed a moment ago, and is not to be tried again yet."""
     return SWEEPS[name].rests_after_failure and report.failed_lately(name)
 
 
 def sweep(name: str, now: datetime | None = None) -> object:
-    """Take each of the sweep's steps, and give the count of the last. None while another sweep is
-    at it; what stopped a step is raised at the end."""
+    """Take each of the sweep's steps; the count of the last one, or None while another sweep has
+    the turn. The error that stopped a step is raised at the end."""
     done = None
     with running(name, lambda: others_wait(name), now) as run:
         if run is not None:
@@ -140,8 +142,8 @@ def run(*names: str) -> dict[str, object]:
 
 
 def hand_over(due: Due) -> str | None:
-    """The sweep that a worker is to be told of: of those due, the one that ran least recently. None
-    where one is at it, in whatever worker, or a worker was told of one a moment ago."""
+    """The sweep to send to a worker: of those that are due, the one that ran least recently. None
+    while one runs in any worker, or if a message for one was sent a moment ago."""
     if not due.sweeps or turns.taken():
         return None
     with transaction.atomic():
@@ -158,9 +160,9 @@ def hand_over(due: Due) -> str | None:
 
 
 def reconcile_is_due() -> bool:
-    """Whether it took a rest on its way, or was not at it for RECONCILE_EVERY.
+    """Whether reconcile paused on its way, or has not run for RECONCILE_EVERY.
 
-    By Postgres' clock; where that was set back, what seems to lie ahead is long ago.
+    By Postgres's clock; if that was set back, a time in the future counts as long ago.
     """
     ran = Greatest("last_ok", "last_error_at")
     every = timedelta(seconds=settings.RECONCILE_EVERY)
@@ -169,7 +171,7 @@ def reconcile_is_due() -> bool:
 
 
 def requeue_stalled_images(now: Moment) -> list[uuid.UUID]:
-    """The images that no worker has had in hand for too long, for a worker to be told of again."""
+    """The images that no worker has leased for too long; each gets another message."""
     with transaction.atomic():
         forgotten = Upload.objects.unattended(now).order_by("lease_until")
         ids = list(
