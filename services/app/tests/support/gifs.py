@@ -13,7 +13,7 @@ def codes(picture: Image.Image) -> bytes:
     numbers: list[int] = []
     for at, pixel in enumerate(picture.tobytes()):
         numbers += [256, pixel] if at % 250 == 0 else [pixel]
-    bits = sum(number << 9 * at for at, number in enumerate([*numbers, 257]))
+    bits = int("".join(f"{number:09b}" for number in reversed([*numbers, 257])), 2)
     packed = bits.to_bytes((len(numbers) + 1) * 9 // 8 + 1, "little")
     blocks = [packed[at : at + 255] for at in range(0, len(packed), 255)]
     return b"\x08" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0"
