@@ -180,7 +180,7 @@ class TestLate:
 
     def test_one_that_only_ever_stopped_is_late(self):
         Sweep.objects.create(name="purge", last_error_at=Now(), last_error="AccessDenied on X")
-        assert report.late()["purge"].sentence == "purge last did well never"
+        assert report.late()["purge"].sentence == "purge has never succeeded"
         assert report.late()["purge"].why == "AccessDenied on X"
 
     def test_a_reconcile_that_is_seldom_wanted_may_be_old(self, settings):
@@ -223,8 +223,8 @@ class TestLate:
         Sweep.objects.create(name=name, last_ok=Now() - LONG_AGO)
         answer = client.get("/readyz")
         assert answer.status_code == 503
-        assert f"{name} last did well 1440 minutes ago" in answer.json()["sweeps"]
-        assert f"{name} last did well" in caplog.text
+        assert f"{name} last succeeded 1440 minutes ago" in answer.json()["sweeps"]
+        assert f"{name} last succeeded" in caplog.text
 
     @pytest.mark.django_db(transaction=True)
     def test_readyz_tells_no_stranger_what_stopped_it(self, store, client):
@@ -232,7 +232,7 @@ class TestLate:
             name="purge", last_error_at=Now(), last_error="EndpointConnectionError: http://minio"
         )
         answer = client.get("/readyz")
-        assert "purge last did well never" in answer.json()["sweeps"]
+        assert "purge has never succeeded" in answer.json()["sweeps"]
         assert "minio" not in answer.content.decode()
 
     def test_the_admin_shows_it(self, admin_client):
@@ -248,7 +248,7 @@ class TestLate:
         monkeypatch.setattr(tasks.reconcile, "delay", lambda: None)
         for _ in range(3):
             tasks.tick()
-        assert caplog.text.count("purge last did well never: AccessDenied on X") == 1
+        assert caplog.text.count("purge has never succeeded: AccessDenied on X") == 1
 
 
 class Elsewhere(BaseHTTPRequestHandler):

@@ -11,12 +11,12 @@ class Installation(models.Model):
     ROW = 1
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ROW)
-    marker = models.UUIDField(null=True, help_text="What the bucket's marker must say.")
+    marker = models.UUIDField(null=True, help_text="The id that the bucket's marker must hold.")
     used_bytes = models.BigIntegerField(default=0)
     removal_agreed = models.BooleanField(
         default=False,
         db_default=False,
-        help_text="Its operator agreed that reconcile removes more than a fifth.",
+        help_text="The operator agreed that reconcile may remove more than a fifth.",
     )
 
     class Meta:

@@ -72,14 +72,23 @@ class Link(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     token = models.CharField(max_length=22, unique=True, default=new_token, editable=False)
     kind = models.CharField(gettext_lazy("kind"), max_length=8, choices=Kind)
-    owner = models.UUIDField(help_text="Its uploads'.")
-    name = models.CharField(max_length=100, blank=True, help_text="As the visitor calls it.")
-    ttl = models.DurationField(help_text="How long it lives from when its first upload is there.")
+    owner = models.UUIDField(help_text="The owner of the link and of its uploads.")
+    name = models.CharField(
+        max_length=100, blank=True, help_text="The visitor's own name for the link."
+    )
+    ttl = models.DurationField(
+        help_text="How long the link lives after its first upload is completed."
+    )
     created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
     expires_at = models.DateTimeField(
-        gettext_lazy("expires"), null=True, blank=True, help_text="From the first upload on: all's."
+        gettext_lazy("expires"),
+        null=True,
+        blank=True,
+        help_text="When all of its uploads expire; set by the first one.",
     )
-    password = models.CharField(max_length=128, blank=True, help_text="Hashed; blank: none.")
+    password = models.CharField(
+        max_length=128, blank=True, help_text="The password's hash; blank without a password."
+    )
     max_downloads = models.PositiveIntegerField(null=True, blank=True)
     downloads = models.PositiveIntegerField(gettext_lazy("downloads"), default=0, db_default=0)
 

@@ -37,31 +37,35 @@ class Pack(models.Model):
         Link, models.CASCADE, related_name="pack", editable=False, db_constraint=False
     )
     created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
-    files = models.JSONField(help_text="The ids of the uploads that are in it, in their order.")
+    files = models.JSONField(help_text="The ids of the zip's uploads, in their order.")
     size_bytes = models.BigIntegerField(
-        gettext_lazy("bytes"), help_text="Of the zip, known beforehand; they are reserved."
+        gettext_lazy("bytes"),
+        help_text="The size of the zip, which is known and reserved beforehand.",
     )
-    part_bytes = models.BigIntegerField(help_text="Of each of its parts but the last.")
+    part_bytes = models.BigIntegerField(help_text="The size of each part but the last.")
     sender = models.CharField(
-        max_length=32, blank=True, default="", help_text="Its first upload's."
+        max_length=32,
+        blank=True,
+        default="",
+        help_text="The sender of its first upload, in whose share the zip counts.",
     )
-    ready = models.BooleanField(default=False, help_text="It is there, whole.")
+    ready = models.BooleanField(default=False, help_text="Whether the zip is complete.")
     multipart_id = models.CharField(
         max_length=1000,
         blank=True,
         default="",
-        help_text="While it is made: what aborts its parts.",
+        help_text="The multipart upload's id, with which its parts are aborted.",
     )
-    parts = models.JSONField(default=list, help_text="What storage said of each part that it has.")
+    parts = models.JSONField(default=list, help_text="Storage's answer to each stored part.")
     checksums = models.JSONField(
-        default=list, help_text="Of each file's bytes, as far as they are in those parts."
+        default=list, help_text="Each file's checksum, as far as its bytes are in those parts."
     )
     failures = models.PositiveSmallIntegerField(
-        default=0, help_text="How often in a row no part could be stored."
+        default=0, help_text="How many times in a row no part could be stored."
     )
-    lease = models.UUIDField(null=True, help_text="Which run of the worker has it in hand.")
+    lease = models.UUIDField(null=True, help_text="The run of the worker that has leased the zip.")
     lease_until = models.DateTimeField(
-        db_default=Now(), help_text="Until then nobody is told of it again."
+        db_default=Now(), help_text="No message about the zip is sent before this time."
     )
 
     objects = PackQuerySet.as_manager()

@@ -24,31 +24,33 @@ class PurgeKey(models.Model):
     size_bytes = models.BigIntegerField(
         gettext_lazy("bytes"),
         default=0,
-        help_text="What its deletion gives back to the total quota.",
+        help_text="The bytes that its deletion gives back to the total quota.",
     )
     multipart_id = models.CharField(
         max_length=1000,
         blank=True,
         default="",
         db_default="",
-        help_text="Parts under the key that are aborted first.",
+        help_text="A multipart upload under the key, which is aborted first.",
     )
     not_before = models.DateTimeField(gettext_lazy("not before"), db_default=Now())
     attempts = models.PositiveIntegerField(gettext_lazy("attempts"), default=0)
     until = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="A ticket may write it until then: it is deleted again, its bytes stay counted.",
+        help_text="Until then a ticket can write the key: it is deleted again; its bytes count.",
     )
     sender = models.CharField(
         max_length=32,
         blank=True,
         default="",
         db_default="",
-        help_text="In whose share its bytes count, of an upload that went.",
+        help_text="The discarded upload's sender, in whose share its bytes count.",
     )
     unsent = models.BooleanField(
-        default=False, db_default=False, help_text="Of an upload that was announced and never sent."
+        default=False,
+        db_default=False,
+        help_text="Whether its upload was announced and never sent.",
     )
 
     objects = PurgeKeyQuerySet.as_manager()

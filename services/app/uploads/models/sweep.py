@@ -8,20 +8,21 @@ class Sweep(models.Model):
     """A sweep's report of its last runs."""
 
     name = models.CharField(gettext_lazy("name"), max_length=20, primary_key=True)
-    last_ok = models.DateTimeField(gettext_lazy("last did well"), null=True)
-    last_error_at = models.DateTimeField(gettext_lazy("last stopped"), null=True)
-    last_error = models.TextField(gettext_lazy("what stopped it"), blank=True)
+    last_ok = models.DateTimeField(gettext_lazy("last success"), null=True)
+    last_error_at = models.DateTimeField(gettext_lazy("last failure"), null=True)
+    last_error = models.TextField(gettext_lazy("last error"), blank=True)
     backlog = models.BigIntegerField(
-        gettext_lazy("backlog"), default=0, help_text="What the last run left for the next."
+        gettext_lazy("backlog"), default=0, help_text="How much the last run left for the next one."
     )
     told_until = models.DateTimeField(
-        null=True, help_text="A worker was told of it, and until then is not told again."
+        null=True,
+        help_text="A message was sent to the worker; the next one is not sent before this time.",
     )
     progress = models.TextField(
         blank=True,
         default="",
         db_default="",
-        help_text="How far it has come, where it took a rest.",
+        help_text="Where the sweep goes on, if it paused.",
     )
 
     class Meta:

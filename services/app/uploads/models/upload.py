@@ -108,7 +108,7 @@ class Upload(models.Model):
     state = models.CharField(
         gettext_lazy("state"), max_length=8, choices=State, default=State.PENDING
     )
-    owner = models.UUIDField(help_text="The visitor's random id; on a shared board, the board's.")
+    owner = models.UUIDField(help_text="The visitor's random id, or the shared board's id.")
     link = models.ForeignKey(Link, models.CASCADE, related_name="uploads", editable=False)
     filename = models.CharField(gettext_lazy("file name"), max_length=255)
     folder = models.CharField(
@@ -116,19 +116,26 @@ class Upload(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="Where it lies among its link's files: a relative path; blank: in none.",
+        help_text="The file's folder among its link's files, as a relative path; blank for none.",
     )
     size_bytes = models.BigIntegerField(
-        gettext_lazy("bytes"), help_text="As claimed while pending; then as stored."
+        gettext_lazy("bytes"), help_text="The claimed size while pending, then the stored size."
     )
-    content_type = models.CharField(max_length=100, blank=True, help_text="By its bytes.")
-    reason = models.CharField(max_length=200, blank=True, help_text="Why it was rejected.")
+    content_type = models.CharField(
+        max_length=100, blank=True, help_text="The content type, recognised by the bytes."
+    )
+    reason = models.CharField(max_length=200, blank=True, help_text="Why the image was rejected.")
     created_at = models.DateTimeField(gettext_lazy("created"), db_default=Now(), editable=False)
     deadline = models.DateTimeField(
-        null=True, blank=True, help_text="While pending: discarded when nobody completes it."
+        null=True,
+        blank=True,
+        help_text="When the upload is discarded unless it has been completed.",
     )
     expires_at = models.DateTimeField(
-        gettext_lazy("expires"), null=True, blank=True, help_text="Its link's, from `complete` on."
+        gettext_lazy("expires"),
+        null=True,
+        blank=True,
+        help_text="When the upload expires, with its link; set by `complete`.",
     )
     # These have defaults in the database as well: while a release is rolled out, older code writes
     # rows.
@@ -137,33 +144,33 @@ class Upload(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="A keyed hash of the address it came from, whose share it counts in.",
+        help_text="A keyed hash of the sender's address, in whose share the upload counts.",
     )
     ticket_until = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Where a client got a ticket: when the last bytes by it may arrive.",
+        help_text="When the last bytes by the upload's ticket may arrive.",
     )
     incoming_bytes = models.BigIntegerField(
         default=0,
         db_default=0,
-        help_text="Counted beside its own bytes: what lies, or may arrive, under its incoming key.",
+        help_text="Bytes under its incoming key, or still expected there; counted in addition.",
     )
     multipart_id = models.CharField(
         max_length=1000,
         blank=True,
         default="",
         db_default="",
-        help_text="While its parts arrive: what aborts them.",
+        help_text="The multipart upload's id, with which its parts are aborted.",
     )
     attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="How often the worker began to make it safe."
+        default=0, help_text="How often the worker has tried to make the image safe."
     )
     lease = models.UUIDField(
-        null=True, blank=True, help_text="While checking: which run of the worker has it in hand."
+        null=True, blank=True, help_text="The run of the worker that has leased the image."
     )
     lease_until = models.DateTimeField(
-        null=True, blank=True, help_text="While checking: until then nobody is told of it again."
+        null=True, blank=True, help_text="No message about the image is sent before this time."
     )
 
     seconds_left: float  # where it was read `with_seconds_left`

@@ -134,14 +134,14 @@ def late() -> dict[str, Late]:
         if sweep.age is not None and timedelta() <= sweep.age <= patience(sweep.name):
             continue
         if sweep.age is None:
-            ago = "never"
+            success = "has never succeeded"
         elif sweep.age < timedelta():
-            ago = "before Postgres' clock was set back"
+            success = "last succeeded before Postgres's clock was set back"
         else:
-            ago = f"{sweep.age.total_seconds() // 60:.0f} minutes ago"
+            success = f"last succeeded {sweep.age.total_seconds() // 60:.0f} minutes ago"
         stopped = sweep.last_error_at and (not sweep.last_ok or sweep.last_error_at > sweep.last_ok)
-        why = sweep.last_error if stopped else "do beat and the worker run?"
-        said[sweep.name] = Late(f"{sweep.name} last did well {ago}", why)
+        why = sweep.last_error if stopped else "are beat and the worker running?"
+        said[sweep.name] = Late(f"{sweep.name} {success}", why)
     return said
 
 
