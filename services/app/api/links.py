@@ -32,7 +32,13 @@ def begin_link(
     """Make a link for several files, which join it by its id as their `link_id`. A link without
     files is forgotten after an hour."""
     check_rate(request.META.get("REMOTE_ADDR", ""))
-    made = make_link(owner=owner_of(request), name=wanted.name, ttl=wanted.ttl)
+    made = make_link(
+        owner=owner_of(request),
+        name=wanted.name,
+        ttl=wanted.ttl,
+        password=wanted.password or "",
+        max_downloads=wanted.max_downloads,
+    )
     if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the link
         visitor_cookie.remember(request, response, request.auth)
     link = find_link(link_id=made.id, owner=made.owner)

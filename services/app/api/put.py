@@ -21,7 +21,7 @@ from uploads import deadline, discard
 from uploads.arrivals.stream import receive_stream
 from uploads.database_outage import database_answering
 from uploads.errors import BytesMissing, InvalidUpload, UploadError
-from uploads.limits import check_claim
+from uploads.limits import DOWNLOADS_MAX, check_claim
 from uploads.links.follow import deletion_secret, find_deletion
 from uploads.models import Kind
 from uploads.rate import check_rate, source_of
@@ -71,12 +71,16 @@ def put_file(request: HttpRequest, filename: str) -> HttpResponse:
                 size_bytes=body.length,
                 ttl=ttl_of(request),
                 address=source_of(address),
+                password=password_of(request),
+                max_downloads=max_downloads_of(request),
             )
             upload = receive_stream(claim, WholeBody(body))
     except UploadError as error:
         body.drain()
         return line_of(error)
-    link = request.build_absolute_uri(upload.file_address)
+    # Of a protected link, the address says no name.
+    link = upload.link.get_absolute_url() if upload.link.is_protected else upload.file_address
+    link = request.build_absolute_uri(link)
     deletion = request.build_absolute_uri(reverse("deletion", args=[deletion_secret(upload)]))
     headers = {"X-Url-Delete": deletion, "Cache-Control": "no-store", "Location": link}
     return HttpResponse(f"{link}\n", content_type=TEXT, status=201, headers=headers)
@@ -91,6 +95,31 @@ def ttl_of(request: HttpRequest) -> int | None:
         sentence = _("The Ttl header must be a number of seconds from 1 to %d.")
         raise InvalidUpload(sentence % settings.UPLOAD_TTL_MAX)
     return int(ttl)
+
+
+def password_of(request: HttpRequest) -> str:
+    """The `Password:` header; blank where there is none. Raises InvalidUpload."""
+    if "Password" not in request.headers:
+        return ""
+    try:
+        # WSGI has one character for each byte: https://peps.python.org/pep-3333/#unicode-issues
+        password = request.headers["Password"].encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidUpload(_("The Password header must be in UTF-8.")) from error
+    if not password:
+        raise InvalidUpload(_("The Password header is empty."))
+    return password
+
+
+def max_downloads_of(request: HttpRequest) -> int | None:
+    """The number in the `Max-Downloads:` header; None where there is none. Raises InvalidUpload."""
+    if "Max-Downloads" not in request.headers:
+        return None
+    count = request.headers["Max-Downloads"].strip()
+    if not count.isascii() or not count.isdigit() or len(count) > len(str(DOWNLOADS_MAX)):
+        sentence = _("The Max-Downloads header must be a number from 1 to %d.")
+        raise InvalidUpload(sentence % DOWNLOADS_MAX)
+    return int(count)
 
 
 # Anyone with the secret may delete the upload: only its sender got the secret, together with the

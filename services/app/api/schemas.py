@@ -14,6 +14,7 @@ from uploads.models import State
 
 # Without a path; `.` and `..` are no names.
 NAME: dict[str, Any] = {"maxLength": limits.NAME_MAX, "pattern": f"^[^{limits.UNSHOWN}]*$"}
+PASSWORD: dict[str, Any] = {**NAME, "maxLength": limits.PASSWORD_MAX}
 FILENAME = {
     "minLength": 1,
     "maxLength": limits.FILENAME_MAX,
@@ -34,6 +35,11 @@ TTL: dict[str, Any] = {
 def stated(**constraints: Any) -> Any:
     """Constraints for the document."""
     return Field(json_schema_extra=constraints)
+
+
+def nullable(**constraints: Any) -> dict[str, Any]:
+    """Constraints for the document, of what may be null; without any, of what must be."""
+    return {"anyOf": [*([constraints] if constraints else []), {"type": "null"}]}
 
 
 def whole(value: Any) -> Any:
@@ -62,15 +68,42 @@ class ClaimIn(NameAndTime):
     content_type: str = Field(description="The client's guess; the bytes decide.")
 
 
+class Protection(Schema):
+    """What makes a link open by a POST alone."""
+
+    password: Annotated[str | None, Field(description="What opens the link; null: none.")] = Field(
+        default=None, repr=False, json_schema_extra=nullable(type="string", **PASSWORD)
+    )
+    max_downloads: Annotated[
+        Whole | None, Field(description="How often the link opens; null: any number.")
+    ] = Field(
+        default=None,
+        json_schema_extra=nullable(type="integer", minimum=1, maximum=limits.DOWNLOADS_MAX),
+    )
+
+
 class ImageClaim(ClaimIn):
     """An image, which is shown once it has been made safe."""
 
     kind: Literal["image"]
+    # Read, so that the domain's sentence says what to do; the document knows only null.
+    password: str | None = Field(default=None, repr=False, json_schema_extra=nullable())
+    max_downloads: Whole | None = Field(default=None, json_schema_extra=nullable())
     size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_IMAGE_BYTES)]
 
 
-class FileClaim(ClaimIn):
-    """A file of any type, which is offered as a download."""
+class FileClaim(Protection, ClaimIn):
+    """A file of any type, which is offered as a download. One that joins a link can't protect
+    it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"link_id": {"type": "null"}}},
+                {"properties": {name: {"type": "null"} for name in ("password", "max_downloads")}},
+            ]
+        }
+    )
 
     kind: Literal["file"]
     size: Annotated[Whole, stated(minimum=1, maximum=settings.MAX_FILE_BYTES)]
@@ -120,12 +153,15 @@ class UploadOut(Schema):
     content_type: str
     link: str | None = Field(description="The link to share. Null while pending or rejected.")
     link_id: uuid.UUID
+    protected: bool = Field(description="Whether only a POST opens the link.")
+    max_downloads: int | None = Field(description="How often the link opens. Null: any number.")
+    downloads: int = Field(description="How often the link has been opened while protected.")
     thumbnail: str | None = Field(description="A ready image's thumbnail, for some minutes.")
     expires_at: datetime | None = Field(description="Null while pending.")
     seconds_left: float | None = Field(description="Until `expires_at`, by the server's clock.")
 
 
-class LinkIn(NameAndTime):
+class LinkIn(Protection, NameAndTime):
     """A link that files will join."""
 
 
@@ -155,9 +191,9 @@ class LinkOut(Schema):
     uploads: list[UploadOut] = Field(description="Those that are there.")
     size: int
     ttl: int = Field(description="Seconds, as last set.")
-    protected: bool
-    max_downloads: int | None
-    downloads: int
+    protected: bool = Field(description="Whether only a POST opens the link.")
+    max_downloads: int | None = Field(description="How often the link opens. Null: any number.")
+    downloads: int = Field(description="How often the link has been opened while protected.")
     expires_at: datetime | None = Field(description="Null while it has no uploads.")
     seconds_left: float | None = Field(description="Until `expires_at`, by the server's clock.")
 

@@ -51,6 +51,8 @@ def begin_upload(
         name=claim.name,
         ttl=claim.ttl,
         address=source_of(address),
+        password=claim.password or "",
+        max_downloads=claim.max_downloads,
         **joining(claim),
     )
     claimed = ticket.claim_with_ticket(checked, content_type=claim.content_type)
@@ -138,6 +140,9 @@ def shown(request: HttpRequest, upload: Upload) -> dict[str, Any]:
         "content_type": upload.content_type,
         "link": share_link(request, upload),
         "link_id": upload.link_id,
+        "protected": upload.link.is_protected,
+        "max_downloads": upload.link.max_downloads,
+        "downloads": upload.link.downloads,
         "thumbnail": thumbnail and request.build_absolute_uri(thumbnail),
         "expires_at": upload.expires_at,
         "seconds_left": upload.seconds_left,

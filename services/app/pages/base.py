@@ -20,9 +20,13 @@ class PageView(View):
         try:
             response = super().dispatch(request, *args, **kwargs)
         except UploadError as error:
-            response = errors.answer(request, error)
+            response = self.answer(error)
         add_never_cache_headers(response)
         return response
+
+    def answer(self, error: UploadError) -> HttpResponse:
+        """What is shown of an error."""
+        return errors.answer(self.request, error)
 
     def http_method_not_allowed(
         self, request: HttpRequest, *args: Any, **kwargs: Any

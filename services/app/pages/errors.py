@@ -20,6 +20,7 @@ TITLES = {
     404: gettext_lazy("Not found"),
     405: gettext_lazy("Not a page"),
     408: gettext_lazy("That didn't work"),
+    409: gettext_lazy("That didn't work"),
     422: gettext_lazy("That didn't work"),
     429: gettext_lazy("Too much at once"),
     500: gettext_lazy("Server error"),

@@ -1,32 +1,57 @@
 """A share link: the page of its file for people, the bytes for programs, and its QR code."""
 
-from django.http import HttpRequest, HttpResponse
+from typing import Any
+
+from csp.decorators import csp_replace
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views import View
+from django.views.decorators.csrf import csrf_exempt
 
-from pages import errors, qr
+from pages import closed, errors, qr
 from pages.base import PageView
 from s3tasks.web.plain_text import TEXT, prefers_html
 from s3tasks.web.share_link import address_of
-from uploads.errors import UploadNotFound
+from uploads.errors import LinkProtected, RateLimited, UploadError, UploadNotFound
 from uploads.existence import page_check
-from uploads.links.follow import find_shared, follow_link, uploads_behind
+from uploads.links.follow import follow_link, look_behind, signed_address, uploads_behind
 from uploads.links.preview import preview
+from uploads.links.protection import Opener, open_link
 from uploads.models import Kind, Upload
 from uploads.storage import Method
 
 
+# Chromium holds the policy of a form's page against the redirect after the form, too.
+@method_decorator(
+    csp_replace({"form-action": settings.CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"]}),
+    name="dispatch",
+)
 class LinkView(PageView):
-    """The base of the views that lead to the bytes of a link."""
+    """The base of the views that lead to the bytes of a link. Of a protected one they show nothing
+    but to those who opened it."""
 
     kind = Kind.FILE
+    opener: Opener
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.opener = closed.opener_of(request)
+        return super().dispatch(request, *args, **kwargs)
+
+    def answer(self, error: UploadError) -> HttpResponse:
+        if isinstance(error, (LinkProtected, RateLimited)):
+            return closed.answer(self.request, self.kwargs["token"], error)
+        return super().answer(error)
 
     def bytes(self, token: str, path: str | None = None) -> HttpResponse:
         """A redirect to them."""
         method: Method = "HEAD" if self.request.method == "HEAD" else "GET"
-        address = follow_link(token=token, kind=self.kind, path=path, method=method)
+        address = follow_link(
+            token=token, kind=self.kind, path=path, opener=self.opener, method=method
+        )
         response = redirect(address)
         # Before another site's page may show the file, browsers also check this header on the
         # redirect.
@@ -50,8 +75,10 @@ class File(LinkView):
         return self.bytes(token, path)
 
 
+@method_decorator(csrf_exempt, name="dispatch")  # a POST acts for nobody
 class Page(LinkView):
-    """`/f/<token>`: the page of the link for who asks for HTML; the bytes for who does not."""
+    """`/f/<token>`: the page of the link for who asks for HTML; the bytes for who does not. A POST
+    opens a protected one, and spends a download of it."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         if prefers_html(request):
@@ -61,9 +88,23 @@ class Page(LinkView):
         patch_vary_headers(response, ["Accept"])
         return response
 
+    def post(self, request: HttpRequest, token: str) -> HttpResponse:
+        password = closed.posted_password(request)
+        uploads, is_open = look_behind(token=token, kind=self.kind, opener=self.opener)
+        link = uploads[0].link
+        if not is_open:
+            present(uploads)
+            open_link(link=link, uploads=uploads, password=password)
+        if len(uploads) == 1:
+            return closed.see_other(signed_address(uploads[0]))
+        response = closed.see_other(link.get_absolute_url())
+        if not is_open:
+            closed.remember(request, response, link)
+        return response
+
     def lines(self, token: str) -> HttpResponse | None:
         """Of several files, `size name address` on a line each; None of one."""
-        uploads = uploads_behind(token=token, kind=self.kind)
+        uploads = uploads_behind(token=token, kind=self.kind, opener=self.opener)
         if len(uploads) == 1:
             return None
         lines = [
@@ -75,12 +116,13 @@ class Page(LinkView):
 
     def page(self, token: str) -> HttpResponse:
         """The page that a receiver sees before the download."""
-        uploads = present(uploads_behind(token=token, kind=self.kind))
+        uploads = present(uploads_behind(token=token, kind=self.kind, opener=self.opener))
         first = uploads[0]  # all of a link expire together
         several = len(uploads) > 1
         context = {
             "title": _("Shared files") if several else _("Shared file"),
             "link": first.link,
+            "is_last": first.link.held_until is not None,  # expired by this very download
             "upload": first,
             "uploads": uploads,
             "several": several,
@@ -105,7 +147,7 @@ class QrCode(View):
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         try:
-            upload = find_shared(token=token, kind=self.kind)
+            (upload, *_others), _is_open = look_behind(token=token, kind=self.kind)
         except UploadNotFound as error:
             return errors.answer(request, error)
         link = address_of(request, upload.link)

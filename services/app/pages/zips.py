@@ -5,7 +5,7 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 
-from pages.base import PageView
+from pages.link import LinkView
 from s3tasks.web.plain_text import line_of, prefers_html
 from s3tasks.web.retry_after import set_retry_after
 from uploads.errors import StillPacking
@@ -16,17 +16,18 @@ from uploads.models import Kind
 from uploads.storage import Method
 
 
-class Zip(PageView):
+class Zip(LinkView):
     """`/f/<token>.zip`: the zip, as a download; until it is made, 503, when to ask again, and how
     far it is. Of one file, too: who asks need not know how many there are."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         method: Method = "HEAD" if request.method == "HEAD" else "GET"
         try:
-            response: HttpResponse = redirect(follow_zip(token=token, method=method))
+            address = follow_zip(token=token, opener=self.opener, method=method)
+            response: HttpResponse = redirect(address)
         except StillPacking as error:
             # A file that has vanished would hold up the zip, so its row is discarded now.
-            page_check().present(uploads_behind(token=token, kind=Kind.FILE))
+            page_check().present(uploads_behind(token=token, kind=Kind.FILE, opener=self.opener))
             response = self.waiting(error) if prefers_html(request) else line_of(error)
         patch_vary_headers(response, ["Accept"])
         return response

@@ -4,7 +4,9 @@ UploadError                 one sentence for the visitor, one HTTP status
 ├── InvalidUpload     422   what was sent is not allowed
 │   └── ImageRejected 422   it could not be made safe
 ├── QuotaExceeded     429   there is no room; `retry_after` says when to look again
-├── RateLimited       429   too many from one address
+├── RateLimited       429   too many from one address, or too many wrong passwords
+├── LinkProtected     403   nothing but a POST opens it
+│   └── WrongPassword 403   that one came with another password
 ├── UploadNotFound    404   expired, unknown, or somebody else's
 ├── BytesMissing      409   the client says complete, storage says no
 ├── StillChecking     503   the worker has not made the image safe yet
@@ -54,7 +56,17 @@ class QuotaExceeded(UploadError):
 
 
 class RateLimited(QuotaExceeded):
-    """Too many uploads from one address."""
+    """Too many uploads from one address, or too many wrong passwords for one link."""
+
+
+class LinkProtected(UploadError):
+    """Nothing opens the link but a POST."""
+
+    status = 403
+
+
+class WrongPassword(LinkProtected):
+    """The POST came without the link's password, or with another."""
 
 
 class UploadNotFound(UploadError):

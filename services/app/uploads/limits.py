@@ -4,10 +4,11 @@ row."""
 import re
 import unicodedata
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
@@ -18,6 +19,8 @@ from uploads.models import Kind
 FILENAME_MAX = 255  # bytes in UTF-8; what file systems take
 FOLDER_MAX = 1000  # bytes in UTF-8, slashes too
 NAME_MAX = 100  # characters
+PASSWORD_MAX = 128  # characters
+DOWNLOADS_MAX = 2**31 - 1  # what its column holds
 # Composing takes time, and may make four characters one. More of them are too long without it:
 # on Python 3.11.7 it is quadratic in a run of accents.
 DECOMPOSED_MAX = 4
@@ -58,6 +61,8 @@ class Claim:
     ttl: timedelta
     address: str | None  # the address in whose share it counts; None: no address
     link_id: uuid.UUID | None  # which link it joins; None: it has a new one
+    password: str = field(repr=False)  # its new link's, hashed; blank: none
+    max_downloads: int | None  # its new link's; None: any number
 
 
 def check_claim(
@@ -71,14 +76,19 @@ def check_claim(
     ttl: int | None = None,
     address: str | None = None,
     link_id: uuid.UUID | None = None,
+    password: str = "",
+    max_downloads: int | None = None,
 ) -> Claim:
     """The claim; raises InvalidUpload.
 
     `size_bytes`: None where the client does not say, and `with_size` comes later. `ttl` in seconds;
-    UPLOAD_TTL where None. What joins a link by `link_id` has that link's name and ttl.
+    UPLOAD_TTL where None. What joins a link by `link_id` has that link's name and ttl, and cannot
+    protect it. Hashing a password takes half a second.
     """
     if link_id is not None:
         check_may_share(kind)
+    if password or max_downloads is not None:
+        check_may_protect(kind, link_id)
     if size_bytes is not None:
         check_size(kind, size_bytes)
     return Claim(
@@ -91,6 +101,8 @@ def check_claim(
         ttl=check_ttl(ttl),
         address=address,
         link_id=link_id,
+        max_downloads=check_max_downloads(max_downloads),
+        password=hash_password(password),
     )
 
 
@@ -104,6 +116,54 @@ def check_may_share(kind: str) -> None:
     """Raise InvalidUpload for an image, which has its link for itself."""
     if kind == "image":
         raise InvalidUpload(_("Only files can share a link; an image has its own."))
+
+
+def check_may_protect(kind: str, link_id: uuid.UUID | None = None) -> None:
+    """Raise InvalidUpload for an image, which is never protected, and for what joins a link."""
+    if kind == "image":
+        raise InvalidUpload(
+            _(
+                "An image can't have a password or a number of downloads. Upload it as a file:"
+                " a file's link can."
+            )
+        )
+    if link_id is not None:
+        raise InvalidUpload(
+            _("A password or a number of downloads is for the whole link; a file can't add one.")
+        )
+
+
+def check_max_downloads(count: int | None) -> int | None:
+    """How often a link may be opened; None: any number. Raises InvalidUpload."""
+    if count is not None and not 1 <= count <= DOWNLOADS_MAX:
+        raise InvalidUpload(
+            _("The number of downloads must be from 1 to %(most)d, not %(asked)d.")
+            % {"most": DOWNLOADS_MAX, "asked": count}
+        )
+    return count
+
+
+def hash_password(password: str) -> str:
+    """The password as it is kept: blank where there is none; raises InvalidUpload.
+
+    Half a second of CPU. The hash is of the composed form, which not every keyboard sends.
+    """
+    password = composed_password(password)
+    if len(password) > PASSWORD_MAX:
+        raise InvalidUpload(
+            _("The password is %(count)d characters long; at most %(most)d are accepted.")
+            % {"count": len(password), "most": PASSWORD_MAX}
+        )
+    if has_unshown_characters(password):
+        raise InvalidUpload(_("The password contains a line break or another invisible character."))
+    return make_password(password) if password else ""
+
+
+def composed_password(password: str) -> str:
+    """The password in Unicode's composed form; one that is too long, as it is."""
+    if len(password) > PASSWORD_MAX * DECOMPOSED_MAX:
+        return password
+    return unicodedata.normalize("NFC", password)
 
 
 def max_bytes(kind: str) -> int:

@@ -122,8 +122,8 @@ class TestLinks:
         assert response["Retry-After"] == "1"
         assert "still being checked" in message(response)
 
-    def test_a_link_is_not_posted_to(self, client):
-        assert client.post("/f/AAAAAAAAAAAAAAAAAAAAAA").status_code == 405
+    def test_an_image_is_not_posted_to(self, client):
+        assert client.post("/i/AAAAAAAAAAAAAAAAAAAAAA").status_code == 405
 
     def test_a_link_leads_to_storage_and_makes_nobody_a_visitor(self, s3, client, settings):
         add_file(client)

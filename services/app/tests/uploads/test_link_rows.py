@@ -15,7 +15,7 @@ from uploads.arrivals import claim as claims
 from uploads.arrivals.claim import claim_upload
 from uploads.arrivals.complete import complete_upload
 from uploads.arrivals.ticket import claim_with_ticket
-from uploads.errors import InvalidUpload, QuotaExceeded, UploadNotFound
+from uploads.errors import InvalidUpload, LinkProtected, QuotaExceeded, UploadNotFound
 from uploads.existence import MissingObject, discard_vanished
 from uploads.limits import check_claim
 from uploads.links import follow
@@ -286,7 +286,7 @@ class TestFollowing:
         upload = receive("file", b"x")
         for change in ({"password": make_password("x")}, {"password": "", "max_downloads": 5}):
             Link.objects.update(**change)
-            with pytest.raises(UploadNotFound):
+            with pytest.raises(LinkProtected):
                 follow.follow_link(token=upload.link.token, kind=Kind.FILE)
         assert Link.objects.get().downloads == 0
 

@@ -13,6 +13,7 @@ from support.samples import at_once, counts_every_byte, fetch, keys, nothing_sta
 from uploads import discard, tasks
 from uploads.errors import (
     InvalidUpload,
+    LinkProtected,
     QuotaExceeded,
     StillPacking,
     StorageUnavailable,
@@ -416,7 +417,7 @@ class TestItsLink:
 
     def test_protected_has_none(self, store, files):
         Link.objects.update(max_downloads=2)
-        with pytest.raises(UploadNotFound):
+        with pytest.raises(LinkProtected):
             follow_zip(token=files[0].link.token)
         assert not Pack.objects.exists()
 

@@ -59,7 +59,14 @@ def claim_upload(claim: Claim, *, by_ticket: bool = False) -> Upload:
 
 def link_of_its_own(claim: Claim) -> Link:
     """A new link, whose time has not begun."""
-    return Link.objects.create(owner=claim.owner, kind=claim.kind, name=claim.name, ttl=claim.ttl)
+    return Link.objects.create(
+        owner=claim.owner,
+        kind=claim.kind,
+        name=claim.name,
+        ttl=claim.ttl,
+        password=claim.password,
+        max_downloads=claim.max_downloads,
+    )
 
 
 def link_to_join(claim: Claim) -> Link | None:

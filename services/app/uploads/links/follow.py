@@ -12,55 +12,82 @@ from functools import cache
 from django.core import signing
 from django.utils.translation import gettext as _
 
-from uploads.errors import StillChecking, UploadNotFound
+from uploads.errors import LinkProtected, StillChecking, UploadNotFound
 from uploads.images import THUMBNAIL_TYPE
+from uploads.links.protection import LINK_LIFE, NOBODY, Opener, gone, has_pass, is_owner
 from uploads.models import Kind, State, Upload
 from uploads.storage import Method, storage
 
 DELETION_SALT = "uploads.links.deletion"
-LINK_LIFE = 60  # seconds
 PICTURE_LIFE = 5 * 60  # seconds
 REMEMBERED_MAX = 10_000  # addresses
 
 
-def find_shared(*, token: str, kind: Kind) -> Upload:
-    """The upload behind a share link, of several the first. Raises UploadNotFound where it is
-    expired, unknown, or protected."""
-    return uploads_behind(token=token, kind=kind)[0]
+def find_shared(*, token: str, kind: Kind, opener: Opener = NOBODY) -> Upload:
+    """The upload behind a share link, of several the first. Raises as `uploads_behind`."""
+    return uploads_behind(token=token, kind=kind, opener=opener)[0]
 
 
-def uploads_behind(*, token: str, kind: Kind) -> list[Upload]:
+def uploads_behind(*, token: str, kind: Kind, opener: Opener = NOBODY) -> list[Upload]:
     """All that a share link leads to, in the order in which it came: one image, or files.
 
-    Raises UploadNotFound as `find_shared`.
+    Raises UploadNotFound where it is expired or unknown, LinkProtected where it is protected and
+    neither the opener's own nor opened by them before.
     """
-    live = Upload.objects.live().with_seconds_left().with_link().exclude(state=State.REJECTED)
-    of_link = live.filter(link__token=token, link__kind=kind).order_by("created_at", "id")
-    found = [u for u in of_link if u.seconds_left >= 1 and not u.link.is_protected]
-    if not found:
-        raise UploadNotFound(_("This link has expired, or it never existed."))
-    return found
+    uploads, is_open = look_behind(token=token, kind=kind, opener=opener)
+    if not is_open:
+        raise LinkProtected(_("This link is protected."))
+    return uploads
 
 
-def follow_link(*, token: str, kind: Kind, path: str | None = None, method: Method = "GET") -> str:
+def look_behind(*, token: str, kind: Kind, opener: Opener = NOBODY) -> tuple[list[Upload], bool]:
+    """What the link leads to, and whether the opener has it open: nothing of a protected link's
+    uploads may be shown to anybody else. Raises UploadNotFound."""
+    kept = Upload.objects.kept().with_seconds_left().with_link().exclude(state=State.REJECTED)
+    of_link = kept.filter(link__token=token, link__kind=kind).order_by("created_at", "id")
+    found = [upload for upload in of_link if upload.seconds_kept >= 1]
+    if found and has_pass(found[0].link, opener):
+        for upload in found:
+            upload.seconds_left = upload.seconds_kept
+        return found, True
+    live = [upload for upload in found if upload.seconds_left >= 1]
+    if not live:
+        raise UploadNotFound(gone())
+    return live, not live[0].link.is_protected or is_owner(live[0].link, opener)
+
+
+def follow_link(
+    *,
+    token: str,
+    kind: Kind,
+    path: str | None = None,
+    opener: Opener = NOBODY,
+    method: Method = "GET",
+) -> str:
     """The signed address behind a share link: an image is shown, a file downloaded.
 
-    `path`: the name of one of its files, with its folder; the first of them where None. Raises
-    UploadNotFound, also where none is called so, or StillChecking while an image is not safe.
+    `path`: the name of one of its files, with its folder; the first of them where None. Raises as
+    `uploads_behind`, UploadNotFound also where none is called so, or StillChecking while an image
+    is not safe.
     """
-    found = uploads_behind(token=token, kind=kind)
+    found = uploads_behind(token=token, kind=kind, opener=opener)
     named = [upload for upload in found if path in (None, upload.path)]
     if not named:
         raise UploadNotFound(_("There is no file of this name behind this link."))
     upload = named[0]
     if upload.state == State.CHECKING:
         raise StillChecking(_("This image is still being checked."))
+    return signed_address(upload, method)
+
+
+def signed_address(upload: Upload, method: Method = "GET") -> str:
+    """The signed address of its bytes; takes an upload that was read `with_seconds_left`."""
     return storage().url(
         upload.served_key,
         seconds=min(LINK_LIFE, int(upload.seconds_left)),
         method=method,
         content_type=upload.content_type,
-        download_as=upload.filename if kind == Kind.FILE else None,
+        download_as=upload.filename if upload.kind == Kind.FILE else None,
     )
 
 

@@ -8,18 +8,26 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 
 from uploads.errors import QuotaExceeded
-from uploads.limits import check_name, check_ttl
+from uploads.limits import check_max_downloads, check_name, check_ttl, hash_password
 from uploads.models import Kind, Link, LinkQuerySet, Upload
 from uploads.quotas import BOARD, TRY_AGAIN, lock_owner
 
 
-def make_link(*, owner: uuid.UUID, name: str = "", ttl: int | None = None) -> Link:
+def make_link(
+    *,
+    owner: uuid.UUID,
+    name: str = "",
+    ttl: int | None = None,
+    password: str = "",
+    max_downloads: int | None = None,
+) -> Link:
     """A new link for files, which join it by its id; its time begins with the first of them.
 
     `ttl` in seconds. Raises InvalidUpload, or QuotaExceeded where the owner made many and sent
     nothing; on a shared board, which is everybody's, the rate is all that limits.
     """
     name, life = check_name(name), check_ttl(ttl)
+    most, hashed = check_max_downloads(max_downloads), hash_password(password)
     with transaction.atomic():
         lock_owner(owner)
         empty = Link.objects.known().filter(owner=owner, uploads=None)
@@ -29,7 +37,14 @@ def make_link(*, owner: uuid.UUID, name: str = "", ttl: int | None = None) -> Li
                 % settings.MAX_VISITOR_UPLOADS,
                 retry_after=TRY_AGAIN,
             )
-        return Link.objects.create(owner=owner, kind=Kind.FILE, name=name, ttl=life)
+        return Link.objects.create(
+            owner=owner,
+            kind=Kind.FILE,
+            name=name,
+            ttl=life,
+            password=hashed,
+            max_downloads=most,
+        )
 
 
 def links_of(owner: uuid.UUID, kind: Kind | None = None) -> LinkQuerySet:

@@ -23,7 +23,8 @@ from django.utils.translation import gettext as _
 from uploads.discard import discard_packs, discard_packs_of, queue_key
 from uploads.errors import InvalidUpload, StillPacking, StorageUnavailable, UploadNotFound
 from uploads.links.archive import Archive, Entry
-from uploads.links.follow import LINK_LIFE, uploads_behind
+from uploads.links.follow import uploads_behind
+from uploads.links.protection import LINK_LIFE, NOBODY, Opener
 from uploads.models import Kind, Link, Moment, Pack, State, Upload
 from uploads.quotas import reserve_zip
 from uploads.storage import ANY_PARTS, NO_ANSWER, Method, storage
@@ -50,14 +51,14 @@ TELL_MAX = 100  # zips whose messages are sent again in one tick
 # --- Asked for ------------------------------------------------------------------------------------
 
 
-def follow_zip(*, token: str, method: Method = "GET") -> str:
+def follow_zip(*, token: str, opener: Opener = NOBODY, method: Method = "GET") -> str:
     """The signed address of the zip of all files behind a share link.
 
-    The first request begins the zip. Raises UploadNotFound as `uploads_behind`, StillPacking until
+    The first request begins the zip. Raises as `uploads_behind`, StillPacking until
     it is ready, QuotaExceeded if there is no room for it, or InvalidUpload if it would be too
     large.
     """
-    uploads = uploads_behind(token=token, kind=Kind.FILE)
+    uploads = uploads_behind(token=token, kind=Kind.FILE, opener=opener)
     pack = Pack.objects.filter(link=uploads[0].link_id).first()
     if pack is None or pack.files != ids_of(uploads):
         pack = begin_pack(uploads[0].link_id)
@@ -80,8 +81,8 @@ def begin_pack(link_id: uuid.UUID) -> Pack:
     Its bytes are reserved first. Raises UploadNotFound, QuotaExceeded or InvalidUpload.
     """
     with transaction.atomic():
-        link = Link.objects.live().select_for_update().filter(id=link_id).first()
-        files = Upload.objects.live().filter(link=link_id, state=State.READY)
+        link = Link.objects.kept().select_for_update().filter(id=link_id).first()
+        files = Upload.objects.kept().filter(link=link_id, state=State.READY)
         uploads = list(files.order_by("created_at", "id"))
         if link is None or not uploads:
             raise UploadNotFound(_("This link has expired, or it never existed."))
@@ -216,7 +217,7 @@ def take_step(pack: Pack) -> Packed:
 
 def files_of(pack: Pack) -> list[Upload]:
     """The zip's uploads, in its order. Raises LeaseLost if one is gone."""
-    ready = Upload.objects.live().filter(link=pack.link_id, state=State.READY)
+    ready = Upload.objects.kept().filter(link=pack.link_id, state=State.READY)
     found = {str(upload.id): upload for upload in ready}
     if not found.keys() >= set(pack.files):
         raise LeaseLost

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uploads.errors import StorageUnavailable
 from uploads.images import DRAWN_TYPES, sniff
-from uploads.links.follow import LINK_LIFE
+from uploads.links.protection import LINK_LIFE
 from uploads.models import Upload
 from uploads.storage import storage
 

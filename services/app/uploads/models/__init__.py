@@ -2,7 +2,7 @@
 
 from uploads.models.installation import Installation
 from uploads.models.kind import Kind
-from uploads.models.link import Link, LinkQuerySet, new_token
+from uploads.models.link import GUESSES_MAX, GUESSES_TIME, Link, LinkQuerySet, new_token
 from uploads.models.moment import Moment
 from uploads.models.pack import Pack, PackQuerySet
 from uploads.models.purge_key import PurgeKey
@@ -11,6 +11,8 @@ from uploads.models.sweep import Sweep
 from uploads.models.upload import UNSENT, State, Upload, UploadQuerySet
 
 __all__ = [
+    "GUESSES_MAX",
+    "GUESSES_TIME",
     "UNSENT",
     "Installation",
     "Kind",

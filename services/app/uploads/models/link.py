@@ -5,8 +5,9 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Cast, Extract, Now
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -17,6 +18,9 @@ from uploads.models.moment import Moment
 
 # A link may be made before its uploads; a link without uploads is forgotten after this time.
 EMPTY_LIFE = timedelta(hours=1)
+# After so many wrong passwords in this time nobody opens a link, whatever they know.
+GUESSES_MAX = 20
+GUESSES_TIME = timedelta(minutes=10)
 
 
 def new_token() -> str:
@@ -30,6 +34,12 @@ class LinkQuerySet(models.QuerySet["Link"]):
     def live(self, now: Moment | None = None) -> "LinkQuerySet":
         """Links with a completed upload that have not expired."""
         return self.filter(expires_at__gt=now or Now())
+
+    def kept(self, now: Moment | None = None) -> "LinkQuerySet":
+        """Links that a visitor who opened them may still download: live, or expired by the last
+        download, which may be going on."""
+        moment = now or Now()
+        return self.filter(Q(expires_at__gt=moment) | Q(held_until__gt=moment))
 
     def known(self, now: Moment | None = None) -> "LinkQuerySet":
         """Links that their owner may see and add to: live, or without a completed upload yet."""
@@ -56,11 +66,27 @@ class LinkQuerySet(models.QuerySet["Link"]):
             raise UploadNotFound(gettext("There is no such link. It may have expired."))
         return link
 
+    def open_to_guesses(self) -> "LinkQuerySet":
+        """Links that a password opens: fewer than GUESSES_MAX wrong ones were tried of late."""
+        # The oldest of them stands last.
+        oldest = f"wrong_at__{GUESSES_MAX - 1}"
+        over = Q(**{f"{oldest}__lte": Now() - GUESSES_TIME})
+        return self.filter(Q(**{f"{oldest}__isnull": True}) | over)
+
     def spend(self, link_id: uuid.UUID) -> bool:
         """Whether the link is live and had a download left, which is counted now. Of any number at
-        the same moment, as many are told so as there were left."""
+        the same moment, as many are told so as there were left; none beyond the guesses."""
         left = Q(max_downloads=None) | Q(downloads__lt=F("max_downloads"))
-        return bool(self.live().filter(left, id=link_id).update(downloads=F("downloads") + 1))
+        spent = self.live().open_to_guesses().filter(left, id=link_id)
+        return bool(spent.update(downloads=F("downloads") + 1))
+
+    def count_guess(self, link_id: uuid.UUID) -> bool:
+        """Whether the link is live and open to guesses, of which one more is counted as wrong now.
+        Of any number at the same moment, GUESSES_MAX are."""
+        newest_first = "(array_prepend(statement_timestamp(), %(expressions)s))[1:%(most)s]"
+        with_this = Func(F("wrong_at"), template=newest_first, most=GUESSES_MAX)
+        guessed = self.live().open_to_guesses().filter(id=link_id)
+        return bool(guessed.update(wrong_at=with_this))
 
 
 class Link(models.Model):
@@ -91,6 +117,19 @@ class Link(models.Model):
     )
     max_downloads = models.PositiveIntegerField(null=True, blank=True)
     downloads = models.PositiveIntegerField(gettext_lazy("downloads"), default=0, db_default=0)
+    wrong_at = ArrayField(
+        models.DateTimeField(),
+        default=list,
+        db_default=[],
+        editable=False,
+        help_text="When wrong passwords came, the latest first, and no more than count.",
+    )
+    held_until = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="After its last download, which may take a while: until then the bytes stay.",
+    )
 
     seconds_left: float | None  # where it was read `with_seconds_left`
     live_uploads: list[Any]  # where it was read `with_uploads`

@@ -16,8 +16,10 @@ class PackQuerySet(models.QuerySet["Pack"]):
     """Reads, named."""
 
     def wanted(self, now: Moment | None = None) -> "PackQuerySet":
-        """Packs that are being made for live links."""
-        return self.filter(ready=False, link__expires_at__gt=now or Now())
+        """Packs that are being made for links that are live, or kept for a last download."""
+        moment = now or Now()
+        kept = Q(link__expires_at__gt=moment) | Q(link__held_until__gt=moment)
+        return self.filter(kept, ready=False)
 
     def unattended(self, now: Moment | None = None) -> "PackQuerySet":
         """Packs to be made that no worker has leased, and about which no message was sent

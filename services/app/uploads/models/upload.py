@@ -7,7 +7,7 @@ from operator import or_
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Cast, Extract, Now
+from django.db.models.functions import Cast, Extract, Greatest, Now
 from django.template.defaultfilters import floatformat
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
@@ -51,10 +51,22 @@ class UploadQuerySet(models.QuerySet["Upload"]):
         """Uploads that count in a visitor's quota: live or pending, not rejected."""
         return self.known(now).exclude(state=State.REJECTED)
 
-    def due(self, now: Moment | None = None) -> "UploadQuerySet":
-        """Uploads to discard: expired, or not completed in time."""
+    def kept(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Uploads that a visitor who opened their link may download: live, or expired by its last
+        download, which may be going on. With `seconds_kept` on each, as `seconds_left`."""
         moment = now or Now()
-        return self.filter(Q(expires_at__lte=moment) | Q(state=State.PENDING, deadline__lte=moment))
+        end = Greatest("expires_at", "link__held_until")
+        left = Cast(Extract(end - Now(), "epoch"), models.FloatField())
+        there = self.filter(Q(expires_at__gt=moment) | Q(link__held_until__gt=moment))
+        return there.annotate(seconds_kept=left)  # type: ignore[no-redef]  # declared below
+
+    def due(self, now: Moment | None = None) -> "UploadQuerySet":
+        """Uploads to discard: expired and not kept for a last download, or not completed in
+        time."""
+        moment = now or Now()
+        over = Q(link__held_until=None) | Q(link__held_until__lte=moment)
+        late = Q(state=State.PENDING, deadline__lte=moment)
+        return self.filter(Q(over, expires_at__lte=moment) | late)
 
     def unattended(self, now: Moment | None = None) -> "UploadQuerySet":
         """Images to be made safe that no worker has leased, and about which no message was sent
@@ -174,6 +186,7 @@ class Upload(models.Model):
     )
 
     seconds_left: float  # where it was read `with_seconds_left`
+    seconds_kept: float  # where it is among the `kept`
 
     objects = UploadQuerySet.as_manager()
 
