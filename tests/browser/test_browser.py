@@ -246,8 +246,10 @@ class TestImages:
 
 class TestFiles:
     def test_the_last_file_is_set_apart_with_its_link(self, person, friend):
-        person.open("/files/").choose(text("a.txt"), text("b.txt"))
-        expect(person.cards).to_have_count(2)
+        person.open("/files/")
+        for count, name in enumerate(["a.txt", "b.txt"], start=1):
+            person.choose(text(name))
+            expect(person.cards).to_have_count(count)
         expect(person.find(".badge:visible")).to_have_count(1)
         person.drop(text("c.txt", b"last"))
         expect(person.find("#uploads h3").first).to_have_text("c.txt")
@@ -282,6 +284,77 @@ class TestFiles:
         print(f"the web container received {received} bytes")
         assert received < 100_000
         assert stack.count("upload", "size_bytes = 104857600") == 1
+
+
+class TestSeveralFiles:
+    """What is chosen, dropped or pasted together is one link."""
+
+    def test_i_drop_three_files_and_a_friend_downloads_each(self, stack, person, friend):
+        person.open("/files/").drop(text("a.txt", b"1"), text("ção 日本.txt", b"22"), text("a.txt"))
+        expect(person.find("#uploads .contents > li")).to_have_count(3)
+        expect(person.cards).to_have_count(1)
+        expect(person.find("#uploads h3")).to_have_text("3 files")
+        assert stack.count("link") == 1
+        friend.page.goto(person.find("#uploads code").inner_text())
+        sent = {"a.txt": b"1", "ção 日本.txt": b"22", "a (2).txt": b"report"}
+        for name, content in sent.items():
+            with friend.page.expect_download() as download:
+                friend.page.get_by_role("link", name=f"Download {name}", exact=True).click()
+            assert download.value.suggested_filename == name
+            assert download.value.path().read_bytes() == content
+        friend.is_accessible()
+
+    def test_a_folder_keeps_its_paths(self, person, tmp_path):
+        deep = tmp_path / "trip" / "2026"
+        deep.mkdir(parents=True)
+        for path in (tmp_path / "trip" / "a.txt", deep / "b.txt", tmp_path / "c.txt"):
+            path.write_text(path.name)
+        person.open("/files/").drop_from_disk(tmp_path / "trip", tmp_path / "c.txt")
+        names = person.find("#uploads .contents .name bdi")
+        expect(names).to_have_count(3)
+        assert sorted(names.all_inner_texts()) == ["c.txt", "trip/2026/b.txt", "trip/a.txt"]
+        link = person.find("#uploads code").inner_text()
+        answer = requests.get(f"{link}/trip/2026/b.txt", timeout=30)
+        assert answer.content == b"b.txt"
+
+    def test_of_a_folder_with_more_than_a_link_holds_i_am_told(self, person, tmp_path):
+        folder = tmp_path / "many"
+        folder.mkdir()
+        for number in range(120):
+            (folder / f"{number}.txt").write_text("x")
+        person.open("/files/").drop_from_disk(folder)
+        expect(person.find("#messages")).to_contain_text("A link holds at most 100 files")
+        expect(person.find("#transfers > li, #uploads .contents > li")).to_have_count(100)
+
+    def test_i_add_one_take_one_away_and_delete_them_all(self, stack, person):
+        person.open("/files/").choose(text("a.txt"), text("b.txt"))
+        rows = person.find("#uploads .contents > li")
+        expect(rows).to_have_count(2)
+        with person.page.expect_file_chooser() as chooser:
+            person.page.get_by_role("link", name="Add files").click()
+        chooser.value.set_files({"name": "c.txt", "mimeType": TEXT, "buffer": b"c"})
+        expect(rows).to_have_count(3)
+        expect(person.cards).to_have_count(1)
+        person.is_accessible()
+        person.button("Remove a.txt").click()
+        expect(rows).to_have_count(2)
+        expect(person.find("#uploads h3")).to_have_text("2 files")
+        person.button("Delete 2 files").click()
+        expect(person.cards).to_have_count(0)
+        wait_for(lambda: not stack.count("upload"), 60, "they have no rows")
+        assert stack.count("link") == 0
+
+    def test_three_expire_at_one_second_on_every_page(self, stack, person, friend):
+        person.open("/files/").live_for(8)
+        person.drop(*[text(f"{n}.txt") for n in range(3)])
+        expect(person.find("#uploads .contents > li")).to_have_count(3)
+        assert stack.count("upload", "expires_at IS NOT NULL GROUP BY expires_at") == 3
+        link = person.find("#uploads code").inner_text()
+        friend.page.goto(link)
+        expect(person.cards).to_have_count(0)
+        expect(friend.find("main")).to_contain_text("This link has expired")
+        for address in (link, *(f"{link}/{n}.txt" for n in range(3))):
+            assert requests.get(address, timeout=30).status_code == 404
 
 
 class TestWithoutScripts:

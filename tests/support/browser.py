@@ -130,6 +130,14 @@ class Person:
         carried = self.drag(*files, onto=onto)
         self.page.dispatch_event(onto, "drop", {"dataTransfer": carried})
 
+    def drop_from_disk(self, *paths: Path) -> None:
+        """Drop what really lies on the disk, folders too."""
+        session = self.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            drag = {"type": kind, "x": 300, "y": 100, "data": data}
+            session.send("Input.dispatchDragEvent", drag)
+
     def paste(self, onto: str, parts: dict[str, str | bytes]) -> None:
         """Paste what another program laid on the clipboard: by type its text, by name its file."""
         encoded = {

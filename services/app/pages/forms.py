@@ -12,11 +12,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from pages.spool import FILES_AT_ONCE, ArrivedFile
+from pages.spool import FILES_AT_ONCE, FORM_BYTES, ArrivedFile
 from pages.wording import DAY, HOUR, MINUTE, duration, shown_name
 from uploads import images, limits
 from uploads.errors import InvalidUpload
-from uploads.models import Kind
+from uploads.models import Kind, Link
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -95,6 +95,11 @@ class FilesField(forms.Field):
                 problems.append(format_html("{}: {}", shown_name(file.name), error.sentence))
         if problems:
             raise ValidationError(problems)
+        if sum(file.size_bytes for file in value) > FORM_BYTES:
+            raise ValidationError(
+                _("These files are too large together. This form takes at most %s at a time.")
+                % limits.size(FORM_BYTES)
+            )
         return value
 
 
@@ -172,17 +177,25 @@ class ImagesForm(UploadForm):
 
 
 class FileForm(UploadForm):
-    """Add a file."""
+    """Add files: as one link, or to one that is there."""
 
     called, chosen = "description", "file"
+    link = forms.UUIDField(required=False, widget=forms.HiddenInput)
     file = FilesField(
         Kind.FILE,
-        label=gettext_lazy("Choose a file, or drop it here"),
-        missing=gettext_lazy("Choose a file."),
+        label=gettext_lazy("Choose files, or drop them here"),
+        missing=gettext_lazy("Choose at least one file."),
         at_once=FILES_AT_ONCE[Kind.FILE],
     )
     description = NameField(gettext_lazy("Description (optional)"))
     field_order = ["description", "ttl", "file"]
 
+    def __init__(self, *args: Any, joined: Link | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.joined = joined
+        if joined:  # whose name and time are those of all that joins it
+            del self.fields["description"], self.fields["ttl"]
+            self.fields["link"].initial = joined.id
+
     def limits_sentence(self) -> str:
-        return _("Any type, up to %(size)s.") % {"size": limits.size(settings.MAX_FILE_BYTES)}
+        return _("Any type, up to %(size)s each.") % {"size": limits.size(settings.MAX_FILE_BYTES)}

@@ -15,7 +15,10 @@ from django.http.multipartparser import MultiPartParser
 from s3tasks.web.request_body import CHUNK_BYTES, Body
 from uploads.models import Kind
 
-FILES_AT_ONCE = {Kind.IMAGE: 10, Kind.FILE: 1}
+FILES_AT_ONCE = {Kind.IMAGE: 10, Kind.FILE: 50}  # fewer than UPLOAD_RATE lets through
+# Of all files of a form together: Heroku's 30 s begin when the body has come, and all of it goes on
+# to storage before the answer.
+FORM_BYTES = 200 * 1024 * 1024
 
 # How browsers escape characters that would end the name in the header of a part:
 # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
@@ -36,7 +39,8 @@ class ArrivedFile:
 
 
 class Spool(FileUploadHandler):
-    """Spools so many files, each up to the limit. Of a file beyond the limit only the size is kept.
+    """Spools so many files, each up to the limit and all up to FORM_BYTES. Of a file beyond one of
+    these only the size is kept.
 
     The temporary file has no name: a process that is killed leaves nothing on the disk.
     """
@@ -49,6 +53,7 @@ class Spool(FileUploadHandler):
         self.limit_bytes = limit_bytes
         self.most_files = most_files
         self.files = 0
+        self.total_bytes = 0
         self.receiving = False
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
@@ -61,7 +66,12 @@ class Spool(FileUploadHandler):
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self.size_bytes += len(raw_data)
-        if self.size_bytes > self.limit_bytes or self.files > self.most_files:
+        self.total_bytes += len(raw_data)
+        if (
+            self.size_bytes > self.limit_bytes
+            or self.total_bytes > FORM_BYTES
+            or self.files > self.most_files
+        ):
             self.file.seek(0)
             self.file.truncate()
             self.body.start_draining()

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -13,11 +14,14 @@ from django.utils.translation import gettext_lazy
 from pages import wording
 from pages.base import VisitorView
 from pages.forms import FileForm, ImagesForm, UploadForm
+from pages.spool import FILES_AT_ONCE, FORM_BYTES
 from s3tasks.web.retry_after import set_retry_after
 from uploads import discard, limits
+from uploads.arrivals.claim import LINK_UPLOADS_MAX
 from uploads.arrivals.form import receive_upload
 from uploads.errors import UploadError
 from uploads.existence import page_check
+from uploads.links.owned import find_link, links_of
 from uploads.models import Kind, Link, State, Upload
 from uploads.rate import check_rate, source_of
 
@@ -33,13 +37,22 @@ class UploadsPage(VisitorView):
     form_class: type[UploadForm]
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        return self.show(self.form_class())
+        return self.show(self.form())
+
+    def form(self, *args: Any) -> UploadForm:
+        """The form, empty or with what was sent."""
+        return self.form_class(*args)
+
+    def present(self) -> dict[str, object]:
+        """What is there, for the page."""
+        raise NotImplementedError
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        form = self.form_class(request.POST, request.FILES)
+        form = self.form(request.POST, request.FILES)
         if not form.is_valid():
             return self.show(form, status=422)
         received = 0
+        link_id = form.cleaned_data.get("link")
         try:
             address = request.META["REMOTE_ADDR"]
             # The first was counted before the form was read.
@@ -50,11 +63,14 @@ class UploadsPage(VisitorView):
                     kind=self.kind,
                     filename=file.name,
                     size_bytes=file.size_bytes,
-                    name=form.cleaned_data[form.called],
-                    ttl=form.cleaned_data["ttl"],
+                    name=form.cleaned_data.get(form.called, ""),
+                    ttl=form.cleaned_data.get("ttl"),
                     address=source_of(address),
+                    link_id=link_id,
                 )
-                receive_upload(claim, file.content)
+                upload = receive_upload(claim, file.content)
+                if self.kind == Kind.FILE:  # what is sent together is one link
+                    link_id = upload.link_id
                 received += 1
         except UploadError as error:
             form.report(error.sentence, received)
@@ -68,14 +84,10 @@ class UploadsPage(VisitorView):
 
     def show(self, form: UploadForm, *, status: int = 200) -> HttpResponse:
         """The page with the form, and with the uploads whose objects are in storage."""
-        live = Upload.objects.live().with_seconds_left().with_link()
-        mine = live.filter(owner=self.owner, kind=self.kind)
-        uploads = page_check().present(list(mine.order_by("-created_at", "-id")))
         context = {
             "title": self.title,
             "form": form,
-            "uploads": uploads,
-            **{state.value: [u for u in uploads if u.state == state] for state in State},
+            **self.present(),
             "ttl": settings.UPLOAD_TTL,
             "kept": settings.IMAGES_KEPT,
             "shared": settings.SHARED_BOARD,
@@ -86,6 +98,9 @@ class UploadsPage(VisitorView):
             "too_large": limits.too_large(self.kind),
             "not_an_image": limits.not_an_image(),
             "blank": blank_upload(self.kind),
+            "link_files": LINK_UPLOADS_MAX,
+            "files_at_once": FILES_AT_ONCE[self.kind],
+            "form_bytes": FORM_BYTES,
         }
         return render(self.request, f"pages/{PAGES[self.kind]}.html", context, status=status)
 
@@ -93,7 +108,8 @@ class UploadsPage(VisitorView):
 def blank_upload(kind: Kind) -> Upload:
     """A blank upload, for the markup that page.js fills in."""
     nobody = uuid.UUID(int=0)
-    link = Link(kind=kind, token="", ttl=timedelta())
+    link = Link(id=nobody, kind=kind, token="", ttl=timedelta())
+    link.live_uploads = []
     blank = Upload(id=nobody, kind=kind, state=State.READY, link=link, size_bytes=0)
     blank.seconds_left = 0.0
     return blank
@@ -106,6 +122,13 @@ class Images(UploadsPage):
     title = gettext_lazy("My Images")
     form_class = ImagesForm
 
+    def present(self) -> dict[str, object]:
+        live = Upload.objects.live().with_seconds_left().with_link()
+        mine = live.filter(owner=self.owner, kind=self.kind)
+        uploads = page_check().present(list(mine.order_by("-created_at", "-id")))
+        by_state = {state.value: [u for u in uploads if u.state == state] for state in State}
+        return {"uploads": uploads, **by_state}
+
 
 class Files(UploadsPage):
     """My Files."""
@@ -113,6 +136,20 @@ class Files(UploadsPage):
     kind = Kind.FILE
     title = gettext_lazy("My Files")
     form_class = FileForm
+
+    def form(self, *args: Any) -> UploadForm:
+        sent = self.request.POST if args else self.request.GET
+        if not sent.get("link"):
+            return FileForm(*args)
+        try:
+            link_id = uuid.UUID(sent["link"])
+        except ValueError:
+            link_id = uuid.UUID(int=0)  # nobody's
+        return FileForm(*args, joined=find_link(link_id=link_id, owner=self.owner))
+
+    def present(self) -> dict[str, object]:
+        links = list(links_of(self.owner, self.kind))
+        return {"links": page_check().present_links(links)}
 
 
 class Clear(VisitorView):
@@ -124,6 +161,18 @@ class Clear(VisitorView):
         count = discard.clear_uploads(owner=self.owner, kind=self.kind)
         messages.success(request, wording.cleared(self.kind, count))
         return redirect(PAGES[self.kind])
+
+
+class DeleteLink(VisitorView):
+    """Delete one of my links with all its files."""
+
+    def post(self, request: HttpRequest, link_id: uuid.UUID) -> HttpResponse:
+        link = find_link(link_id=link_id, owner=self.owner)
+        title = wording.title(link)
+        count = discard.discard_link(link_id=link_id, owner=self.owner)
+        several = wording.cleared(Kind(link.kind), count)
+        messages.success(request, wording.deleted(title) if count == 1 else several)
+        return redirect(PAGES[Kind(link.kind)])
 
 
 class Delete(VisitorView):

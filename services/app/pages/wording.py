@@ -8,8 +8,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from uploads.limits import has_unshown_characters
-from uploads.models import Kind
+from uploads.limits import has_unshown_characters, size
+from uploads.models import Kind, Link
 
 MINUTE, HOUR, DAY = 60, 60 * 60, 24 * 60 * 60
 SHOWN_NAME_MAX = 60  # characters
@@ -44,9 +44,36 @@ def shown_name(name: str) -> SafeString:
     return format_html("<bdi>{}</bdi>", name)
 
 
+def title(link: Link) -> str:
+    """What a link, read `with_uploads`, is called: as its one file, or as its owner says."""
+    if len(link.live_uploads) == 1:
+        return str(link.live_uploads[0].path)
+    return link.name or files(link)
+
+
+def described(link: Link) -> str:
+    """What its owner says of a link, where that is not its title."""
+    return "" if title(link) == link.name else link.name
+
+
+def contents(link: Link) -> str:
+    """How many files and bytes a link holds."""
+    amount = size(link.size_bytes)
+    return amount if len(link.live_uploads) == 1 else f"{files(link)}, {amount}"
+
+
+def files(link: Link) -> str:
+    """`3 files`."""
+    count = len(link.live_uploads)
+    return ngettext("%d file", "%d files", count) % count
+
+
 def received(kind: Kind, names: list[str], *, superseded: list[str]) -> str:
     """The message about new uploads, and about images that will make room for them."""
     if kind == Kind.FILE:
+        if len(names) > 1:
+            several = _('{} files were uploaded. <a href="#uploads">Their link is below.</a>')
+            return format_html(several, len(names))
         sentence = _('{} was uploaded. <a href="#uploads">Its link is below.</a>')
         return format_html(sentence, shown_name(names[0]))
     text = ngettext("%d image was uploaded.", "%d images were uploaded.", len(names))

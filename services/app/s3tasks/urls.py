@@ -48,6 +48,7 @@ urlpatterns = [
     path("files/clear/", views.Clear.as_view(kind=Kind.FILE), name="clear-files"),
     path("links/left/", time_left.Mine.as_view(), name="my-time-left"),
     path("uploads/<uuid:upload_id>/delete/", views.Delete.as_view(), name="delete"),
+    path("links/<uuid:link_id>/delete/", views.DeleteLink.as_view(), name="delete-link"),
     # … or by the `owner_token` of an upload. Its document and its page are anyone's.
     path("api/", api.urls),
     # --- The bearer of what we signed ------------------------------------------------------------

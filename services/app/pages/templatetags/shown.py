@@ -13,6 +13,9 @@ from uploads.models import Upload
 register = template.Library()
 register.filter(wording.duration)
 register.filter(wording.time_left)
+register.filter(wording.title)
+register.filter(wording.described)
+register.filter(wording.contents)
 register.filter(limits.size)
 register.filter(icon)
 

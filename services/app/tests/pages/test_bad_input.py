@@ -59,11 +59,11 @@ def test_a_bad_image_is_refused_and_nothing_is_left(disk, client, parts, sentenc
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ([], "Choose a file."),
+        ([], "Choose at least one file."),
         ([("file", "a.pdf", b"")], "a.pdf : The file is empty."),
         (
-            [("file", "a.pdf", b"1"), ("file", "b.pdf", b"2")],
-            "You can upload at most 1 file at a time.",
+            [("file", f"{n}.pdf", b"1") for n in range(51)],
+            "You can upload at most 50 files at a time.",
         ),
         ([("file", "C:\\a.pdf", b"1")], "The file name must not contain a path."),
         ([("description", "x" * 101), ("file", "a.pdf", b"1")], "at most 100 are accepted"),

@@ -110,7 +110,8 @@ def test_a_form_that_is_refused_counts_as_well(disk, visitor, settings, wrong, a
     settings.UPLOAD_RATE = 2
     if wrong == "token":
         visitor.token = "x" * 32
-    answers = [send(visitor, "/files/", *FILES, **address).status_code for _ in range(3)]
+    empty = [("file", "a.bin", b"")]
+    answers = [send(visitor, "/files/", *empty, **address).status_code for _ in range(3)]
     assert answers == [403 if wrong == "token" else 422] * 2 + [429]
 
 
@@ -127,11 +128,24 @@ def test_forms_without_files_are_not_counted(disk, visitor, settings, address):
         assert send(visitor, path, **address).status_code == 302
 
 
-def test_where_the_page_takes_one_file_one_is_spooled(disk, visitor, spooled):
+def test_where_the_page_takes_fifty_files_fifty_are_spooled(disk, visitor, spooled):
+    files = [("file", f"{n}.bin", b"x" * KIB) for n in range(60)]
+    answer = send(visitor, "/files/", *files)
+    assert answer.status_code == 422
+    assert "You can upload at most 50 files at a time." in message(answer)
+    assert sum(spooled) == 50 * KIB
+    assert nothing_is_left(disk)
+
+
+def test_files_that_are_too_large_together_are_not_spooled_to_their_end(
+    disk, visitor, spooled, monkeypatch
+):
+    monkeypatch.setattr("pages.spool.FORM_BYTES", 700 * KIB)
+    monkeypatch.setattr("pages.forms.FORM_BYTES", 700 * KIB)
     answer = send(visitor, "/files/", *FILES)
     assert answer.status_code == 422
-    assert "You can upload at most 1 file at a time." in message(answer)
-    assert sum(spooled) == 300 * KIB
+    assert "This form takes at most 700 KB at a time." in message(answer)
+    assert sum(spooled) <= 700 * KIB
     assert nothing_is_left(disk)
 
 

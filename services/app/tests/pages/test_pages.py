@@ -237,7 +237,7 @@ class TestFiles:
         assert (response.status_code, response["Location"]) == (302, "/files/")
         page = client.get("/files/")
         assert "ção 日本.pdf was uploaded" in message(page)
-        listed = page.content.decode().partition('id="uploads"')[2].partition("</ul>")[0]
+        listed = page.content.decode().partition('id="uploads"')[2].partition("data-when")[0]
         latest, older = listed.split('<li class="card')[1:]
         assert "Latest" in latest
         assert "Second draft" in latest

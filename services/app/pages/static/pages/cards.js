@@ -1,9 +1,11 @@
-/* The cards: one for each upload, made of the page's templates, held against what the server has. */
+/* The cards: one for each image or link, made of the page's templates, held against what the server
+   has. */
 
 import { startClock } from "./clock.js";
+import { makeLinkCard, updateLinkCard } from "./linkcards.js";
 import { $, fill, showNotice } from "./markup.js";
 import { Api } from "./transfer.js";
-import { put, say, size, words } from "./words.js";
+import { put, say, words } from "./words.js";
 
 const LOOK_EVERY = 2000; // ms between looks for images that were being checked as the page opened
 
@@ -20,19 +22,21 @@ function makeCard(upload, askedAt) {
   fill(card, {
     ...upload,
     title: upload.name || upload.filename,
-    size: size(upload.size),
     qr: `${upload.link}.svg`,
-    address: `${upload.link}/${encodeURIComponent(upload.filename)}`,
   });
   Object.assign(card.dataset, { upload: upload.id, state: upload.state });
-  const time = card.querySelector("time");
-  if (time) {
-    time.dateTime = upload.expires_at;
-    time.dataset.life = upload.link_id;
-    card.querySelector(".left progress").max = upload.seconds_left;
-    countDown(time, askedAt + upload.seconds_left * 1000);
-  }
+  setTime(card, upload, upload.link_id, askedAt);
   return card;
+}
+
+/** Count down what the server says is left of an upload or a link, where its card shows it. */
+function setTime(card, { expires_at, seconds_left }, linkId, askedAt) {
+  const time = card.querySelector("time");
+  if (!time || Date.parse(time.dateTime) === Date.parse(expires_at)) return;
+  time.dateTime = expires_at;
+  time.dataset.life = linkId;
+  card.querySelector(".left progress").max = seconds_left;
+  countDown(time, askedAt + seconds_left * 1000);
 }
 
 function place(card) {
@@ -41,7 +45,9 @@ function place(card) {
   arrange();
 }
 
-export const cards = () => [...document.querySelectorAll("[data-upload]")];
+const CARDS = kind === "file" ? "[data-link-id]" : "[data-upload]";
+
+export const cards = () => [...document.querySelectorAll(CARDS)];
 
 /** Show what belongs to a full page, or to an empty one. */
 export function arrange() {
@@ -65,7 +71,8 @@ export function remove(element) {
 
 /** Hold the page against what the server has: another tab, or a fourth image, changed that. */
 export async function look() {
-  const { answer, askedAt } = await api.call("GET");
+  if (kind === "file") return lookAtLinks();
+  const { answer, askedAt } = await api.call("GET", "/uploads");
   const there = new Map(answer.filter((u) => u.kind === kind).map((u) => [u.id, u]));
   const full = answer.filter((u) => u.state === "ready" && u.kind === "image").length >= kept;
   for (const card of cards()) {
@@ -81,8 +88,56 @@ export async function look() {
   }
 }
 
+let lastLook = Promise.resolve(); // at links: each waits for the one before, so the newest counts
+
+function inTurn(call) {
+  lastLook = lastLook.catch(() => {}).then(call);
+  return lastLook;
+}
+
+const lookAtLinks = () =>
+  inTurn(async () => {
+    const { answer, askedAt } = await api.call("GET", "/links");
+    const there = new Map(answer.map((link) => [link.id, link]));
+    for (const card of cards()) {
+      const link = there.get(card.dataset.linkId);
+      if (link) show(link, askedAt, card);
+      else remove(card);
+    }
+  });
+
+/** Hold a link's card against what the server has; make it, or take it off the page. */
+export const lookAtLink = (id) =>
+  inTurn(async () => {
+    const found = await api.call("GET", `/links/${id}`).catch((error) => {
+      if (error.status !== 404) throw error;
+    });
+    const card = cards().find((one) => one.dataset.linkId === id);
+    if (found?.answer.uploads.length) return show(found.answer, found.askedAt, card);
+    if (card) remove(card);
+    return null;
+  });
+
+/** A link's card as the server has it; a new one where there is none yet. */
+function show(link, askedAt, before) {
+  const card = before ?? makeLinkCard();
+  updateLinkCard(card, link);
+  setTime(card, link, link.id, askedAt);
+  if (!before) place(card);
+  return card;
+}
+
 /** An upload is ready or rejected: its card, in place of what stood for it until then. */
-export function finish(upload, askedAt, before) {
+export async function finish(upload, askedAt, before) {
+  if (kind === "file") {
+    const shown = await lookAtLink(upload.link_id);
+    const held = before.contains(document.activeElement);
+    before.remove();
+    arrange();
+    if (held) (shown?.querySelector("button") ?? $("here-heading")).focus();
+    say(put(words.ready, { name: upload.filename }));
+    return;
+  }
   const focused = before.contains(document.activeElement);
   const card = makeCard(upload, askedAt);
   if (before.parentElement === uploads && upload.state === "ready") before.replaceWith(card);
@@ -105,10 +160,10 @@ export async function lookAgain() {
 /** Count a card's time down; it goes when that is over. */
 export function countDown(time, end) {
   startClock(time, end, () => {
-    const card = time.closest("[data-upload]");
+    const card = time.closest(CARDS);
     say(put(words.expired, { name: nameOf(card) }));
     remove(card);
   });
 }
 
-export const nameOf = (card) => card.querySelector("[data-text=filename]").textContent;
+export const nameOf = (element) => element.querySelector("[data-text=filename]").textContent;

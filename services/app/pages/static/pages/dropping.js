@@ -1,17 +1,37 @@
 /* Where files come from: chosen, dropped or pasted. */
 
-import { form, transfers } from "./cards.js";
-import { $ } from "./markup.js";
+import { form, kind, transfers } from "./cards.js";
+import { filesIn } from "./folders.js";
+import { $, showNotice } from "./markup.js";
 import { add } from "./queue.js";
 import { words } from "./words.js";
 
 const chooser = form.querySelector("input[type=file]");
+const MOST = Number(form.dataset.linkFiles);
+let joined; // the id of the link to which is added what is chosen next
 
 chooser.multiple = true;
 chooser.addEventListener("change", () => {
-  add(chooser.files);
+  addAtMost(chooser.files, joined);
   chooser.value = "";
+  joined = undefined;
 });
+chooser.addEventListener("cancel", () => (joined = undefined));
+addEventListener("click", (event) => {
+  const link = event.target.closest("[data-add]");
+  if (!link) return;
+  event.preventDefault();
+  joined = link.closest("[data-link-id]").dataset.linkId;
+  chooser.click();
+});
+
+/** Of files, as many as a link holds. */
+function addAtMost(files, link) {
+  const most = kind === "file" ? MOST : files.length;
+  if (files.length > most) showNotice(words.too_many);
+  add([...files].slice(0, most), link);
+}
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   chooser.focus();
@@ -43,10 +63,15 @@ addEventListener("drop", (event) => {
   if (!brings(event)) return;
   event.preventDefault();
   const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
-  const folders = items.map((item) => item.webkitGetAsEntry?.()?.isDirectory);
+  const entries = items.map((item) => item.webkitGetAsEntry?.()); // forgotten after the event
   const files = [...event.dataTransfer.files];
-  files.forEach((file, n) => (file.isFolder = Boolean(folders[n])));
-  add(files);
+  const folders = entries.map((entry) => Boolean(entry?.isDirectory));
+  if (kind === "file" && folders.includes(true)) {
+    filesIn(entries, files, MOST + 1).then((found) => addAtMost(found));
+    return;
+  }
+  files.forEach((file, n) => (file.isFolder = folders[n]));
+  addAtMost(files);
 });
 const isBitmap = (file) => file.name === "image.png"; // as browsers call what is no file yet
 

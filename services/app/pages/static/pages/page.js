@@ -1,7 +1,18 @@
 /* My Images and My Files, with scripts: drop, paste or choose; watch; copy, show, delete. Without
    them the same page works by its forms. Every word and every piece of markup is in the HTML. */
 
-import { api, arrange, cards, countDown, look, lookAgain, nameOf, remove, uploads } from "./cards.js";
+import {
+  api,
+  arrange,
+  cards,
+  countDown,
+  look,
+  lookAgain,
+  lookAtLink,
+  nameOf,
+  remove,
+  uploads,
+} from "./cards.js";
 import { askedForPage, tick } from "./clock.js";
 import "./copying.js";
 import "./dropping.js";
@@ -16,14 +27,18 @@ function showQr(link) {
   $("qr-dialog").showModal();
 }
 
-async function discard(card) {
+/** Delete an image, a link, or one of a link's files. */
+async function discard(element) {
+  const { upload, linkId } = element.dataset;
   try {
-    await api.call("DELETE", `/${card.dataset.upload}`);
+    await api.call("DELETE", linkId ? `/links/${linkId}` : `/uploads/${upload}`);
   } catch (error) {
     if (error.status !== 404) return showProblem(error.message);
   }
-  say(put(words.deleted, { name: nameOf(card) }));
-  return remove(card);
+  say(put(words.deleted, { name: nameOf(element) }));
+  const card = element.parentElement.closest("[data-link-id]");
+  remove(element);
+  return card && lookAtLink(card.dataset.linkId).catch(() => {});
 }
 
 async function clear() {
@@ -50,7 +65,7 @@ addEventListener("click", (event) => {
 addEventListener("submit", (event) => {
   if (!("delete" in event.target.dataset)) return;
   event.preventDefault();
-  discard(event.target.closest("[data-upload]"));
+  discard(event.target.closest("[data-upload], [data-link-id]"));
 });
 $("clear").addEventListener("click", () => {
   $("clear-dialog").returnValue = "";

@@ -12,34 +12,56 @@ const SHOW_EVERY = 250; // ms between two figures that can be read
 const waiting = [];
 let sending = 0;
 
-/** Begin with the files, under the name and for the time that the form says. */
-export function add(files) {
-  const name = (form.elements.name ?? form.elements.description).value;
-  const ttl = Number(form.elements.ttl.value);
-  const rows = [...files].map((file) => new Row(file, { kind, name, ttl }));
+/** Where files go that were given together: the link that is there, or one that they make. */
+class Batch {
+  constructor(id, wanted, several) {
+    Object.assign(this, { id, wanted, several });
+  }
+
+  /** Its id, which is asked for once, by the first of them. */
+  async link(signal) {
+    if (!this.id) {
+      const { answer } = await api.call("POST", "/links", { body: this.wanted, signal });
+      this.id = answer.id;
+    }
+    return this.id;
+  }
+}
+
+/** Begin with the files, under the name and for the time that the form says; `link`: the id of the
+    one that they join. */
+export function add(files, link = form.elements.link?.value) {
+  const called = form.elements.name ?? form.elements.description;
+  const wanted = { name: called?.value ?? "" };
+  if (form.elements.ttl) wanted.ttl = Number(form.elements.ttl.value);
+  const batch = kind === "file" ? new Batch(link, wanted, files.length > 1) : null;
+  const claim = batch ? { kind } : { kind, ...wanted };
+  const rows = [...files].map((file) => new Row(file, claim, batch));
   for (const row of rows) row.start();
   if (!rows.length) return;
   if (kind === "image" && rows.length > kept) {
     const names = rows.slice(-kept).map((row) => row.file.name);
     showNotice(put(words.only_kept, { count: rows.length, names: names.join(", ") }));
   }
-  (form.elements.name ?? form.elements.description).value = "";
+  if (called && !link) called.value = "";
   rows[0].element.scrollIntoView({ block: "nearest" });
   say(put(words.begun, { name: rows.map((row) => row.file.name).join(", ") }));
 }
 
 /** One file on its way, with its row on the page. */
 class Row {
-  constructor(file, claim) {
+  constructor(file, claim, batch) {
     this.file = file;
+    this.batch = batch;
     this.claim = {
       ...claim,
       filename: file.name,
       size: file.size,
       content_type: file.type || "application/octet-stream",
     };
+    if (file.folder) this.claim.folder = file.folder;
     const row = $("transfer").content.cloneNode(true).firstElementChild;
-    this.element = fill(row, { filename: file.name });
+    this.element = fill(row, { filename: file.folder ? `${file.folder}/${file.name}` : file.name });
     this.bar = row.querySelector("progress");
     const label = row.querySelector(".name");
     label.id = `transfer-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
@@ -71,16 +93,17 @@ class Row {
 
   async run() {
     this.show("sending", words.starting);
-    this.transfer = new Transfer(api, this.file, this.claim, {
+    this.transfer = new Transfer(api, this.file, this.claim, this.batch, {
       onProgress: (progress) => this.progress(progress),
       onCheck: () => {
         this.bar.removeAttribute("value");
         this.show("checking", words.checking);
       },
+      onWait: (sentence) => this.show("sending", sentence),
     });
     try {
       const { answer, askedAt } = await this.transfer.run();
-      finish(answer, askedAt, this.element);
+      await finish(answer, askedAt, this.element);
       if (kind === "image") await look().catch(() => {});
     } catch (error) {
       if (error instanceof Problem) this.fail(error);

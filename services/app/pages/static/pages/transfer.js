@@ -3,6 +3,7 @@
 
 const FIRST_LOOK = 300; // ms until an image that is being checked is asked for
 const LAST_LOOK = 3000; // ms between looks in the end
+const PATIENCE = 3; // times that one of several waits until there is room again
 const SPEED_OVER = 4000; // ms that a speed is measured over
 
 let lastClaim = Promise.resolve(); // each waits for the one before, so their order is that of choosing
@@ -14,11 +15,10 @@ function inTurn(call) {
 }
 
 export class Problem extends Error {
-  /** `again`: whether the same file may fare better another time. */
-  constructor(message, { again = true, status = 0 } = {}) {
+  /** `again`: whether the same file may fare better another time; `wait`: in how many ms. */
+  constructor(message, { again = true, status = 0, wait = 0 } = {}) {
     super(message);
-    this.again = again;
-    this.status = status;
+    Object.assign(this, { again, status, wait });
   }
 }
 
@@ -45,6 +45,7 @@ export class Api {
     const sentence = sentences[response.status] || answer?.detail || this.words.broken;
     throw new Problem(sentence, {
       status: response.status,
+      wait: 1000 * Number(response.headers.get("Retry-After")),
       // What is refused once is refused always; what there was no room for is not.
       again: ![400, 401, 403, 413, 415, 422].includes(response.status),
     });
@@ -52,9 +53,10 @@ export class Api {
 }
 
 export class Transfer {
-  /** `onProgress({sent, speed})` in bytes and bytes a second; `onCheck()` once all are there. */
-  constructor(api, file, claim, { onProgress, onCheck }) {
-    Object.assign(this, { api, file, claim, onProgress, onCheck });
+  /** `batch`: what knows the link that it joins, or null. `onProgress({sent, speed})` in bytes and
+      bytes a second; `onCheck()` once all are there; `onWait(why)` while there is no room. */
+  constructor(api, file, claim, batch, { onProgress, onCheck, onWait }) {
+    Object.assign(this, { api, file, claim, batch, onProgress, onCheck, onWait });
     this.stop = new AbortController();
     this.id = null;
   }
@@ -64,16 +66,16 @@ export class Transfer {
     const { signal } = this.stop;
     const { answer } = await inTurn(async () => {
       await this.#checkReadable();
-      return this.api.call("POST", "", { body: this.claim, signal });
+      return this.#claim(signal);
     });
     this.id = answer.id;
     await this.#send(answer.ticket);
     this.onCheck();
-    let found = await this.api.call("POST", `/${this.id}/complete`, { signal });
+    let found = await this.api.call("POST", `/uploads/${this.id}/complete`, { signal });
     for (let wait = FIRST_LOOK; found.answer.state === "checking"; ) {
       await pause(wait, signal);
       wait = Math.min(wait * 1.5, LAST_LOOK);
-      found = await this.api.call("GET", `/${this.id}`, { signal }).catch((error) => {
+      found = await this.api.call("GET", `/uploads/${this.id}`, { signal }).catch((error) => {
         if (error.status !== 404) throw error;
         // It was there a moment ago, and more than are kept are newer.
         throw new Problem(this.api.words.superseded, { again: false });
@@ -82,10 +84,25 @@ export class Transfer {
     return found;
   }
 
+  /** Announce it. One of several waits where so many at once are too many. */
+  async #claim(signal) {
+    for (let patience = this.batch?.several ? PATIENCE : 0; ; patience -= 1) {
+      try {
+        const link_id = await this.batch?.link(signal);
+        const body = link_id ? { ...this.claim, link_id } : this.claim;
+        return await this.api.call("POST", "/uploads", { body, signal });
+      } catch (error) {
+        if (error.status !== 429 || !error.wait || patience < 1) throw error;
+        this.onWait(error.message);
+        await pause(error.wait, signal);
+      }
+    }
+  }
+
   /** Stop, and tell the server that nothing more will come. */
   cancel() {
     this.stop.abort();
-    if (this.id) this.api.call("DELETE", `/${this.id}`, { keepalive: true }).catch(() => {});
+    if (this.id) this.api.call("DELETE", `/uploads/${this.id}`, { keepalive: true }).catch(() => {});
   }
 
   /** Raise Problem where the browser no longer gives the file that was chosen: it was changed,
