@@ -52,9 +52,16 @@ class SlowLines(threading.Thread):
             connection.close()
 
     def begin(self, head: bytes) -> socket.socket:
-        connection = socket.create_connection(self.place, timeout=30)
-        connection.sendall(head)
-        return connection
+        """A connection that has begun, as soon as the server takes one more."""
+        while True:
+            try:
+                connection = socket.create_connection(self.place, timeout=30)
+                connection.sendall(head)
+            except OSError:
+                if self.stopping.wait(0.5):
+                    return socket.socket()
+            else:
+                return connection
 
     def goes_on(self, connection: socket.socket) -> bool:
         """Send the next piece; False where the server has answered or ended it."""

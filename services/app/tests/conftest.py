@@ -27,7 +27,7 @@ _running = ExitStack()
 
 def pytest_report_header() -> str:
     """What is said before the first test."""
-    return "app: each process has its own Postgres, Valkey and S3: some minutes on two cores"
+    return "app: each process has its own Postgres, Valkey and S3: about 4 minutes on two cores"
 
 
 def pytest_configure(config: pytest.Config) -> None:
