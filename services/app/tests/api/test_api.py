@@ -500,6 +500,7 @@ class TestDocument:
             ("get", "/api/links"),
             ("post", "/api/links"),
             ("get", "/api/links/{link_id}"),
+            ("patch", "/api/links/{link_id}"),
             ("delete", "/api/links/{link_id}"),
         }
 

@@ -86,8 +86,9 @@ class TestPurge:
             PurgeKey.objects.update(not_before=Now())
             assert housekeeping.sweep("purge") == 0
             row = PurgeKey.objects.annotate(wait=F("not_before") - Now()).get()
-            waits.append(round(row.wait.total_seconds()))
-        assert waits == [30, 60, 120, 240, 480, 960, 960, 960]
+            waits.append(row.wait.total_seconds())
+        # Some seconds less where the machine has much else to do.
+        assert waits == pytest.approx([30, 60, 120, 240, 480, 960, 960, 960], abs=10)
 
     @pytest.mark.parametrize("attempts", [30, 31, 62, 1023, 1024, 100_000, 2**31 - 2])
     def test_a_key_is_tried_however_often_it_was(self, store, attempts):
