@@ -1,5 +1,5 @@
-/* The cards: one for each image or link, made of the page's templates, held against what the server
-   has. */
+/* The cards: one for each image or link, made from the page's templates and compared with the
+   server's list. */
 
 import { startClock } from "./clock.js";
 import { makeLinkCard, updateLinkCard } from "./linkcards.js";
@@ -49,7 +49,7 @@ const CARDS = kind === "file" ? "[data-link-id]" : "[data-upload]";
 
 export const cards = () => [...document.querySelectorAll(CARDS)];
 
-/** Show what belongs to a full page, or to an empty one. */
+/** Show the elements for a page with cards, or those for an empty one. */
 export function arrange() {
   const none = !uploads.querySelector("li");
   for (const e of document.querySelectorAll("[data-when]")) {
@@ -59,7 +59,7 @@ export function arrange() {
   transfers.hidden = !transfers.childElementCount;
 }
 
-/** Take a row or card off the page. The focus, if it was there, goes to the next one's control. */
+/** Remove a row or card. If it had the focus, the next one's button gets it. */
 export function remove(element) {
   const focused = element.contains(document.activeElement);
   const next = element.nextElementSibling ?? element.previousElementSibling;
@@ -69,7 +69,7 @@ export function remove(element) {
   (next?.querySelector("button:not([hidden]), a.button") ?? $("here-heading")).focus();
 }
 
-/** Hold the page against what the server has: another tab, or a fourth image, changed that. */
+/** Compare the page with the server's list, which another tab or a fourth image may have changed. */
 export async function look() {
   if (kind === "file") return lookAtLinks();
   const { answer, askedAt } = await api.call("GET", "/uploads");
@@ -127,7 +127,7 @@ function show(link, askedAt, before) {
   return card;
 }
 
-/** An upload is ready or rejected: its card, in place of what stood for it until then. */
+/** Put the card of a ready or rejected upload in place of its row or its former card. */
 export async function finish(upload, askedAt, before) {
   if (kind === "file") {
     const shown = await lookAtLink(upload.link_id);
@@ -157,7 +157,7 @@ export async function lookAgain() {
   if (uploads.querySelector("[data-state=checking]")) setTimeout(lookAgain, LOOK_EVERY);
 }
 
-/** Count a card's time down; it goes when that is over. */
+/** Count a card's time down, and remove the card at the end. */
 export function countDown(time, end) {
   startClock(time, end, () => {
     const card = time.closest(CARDS);

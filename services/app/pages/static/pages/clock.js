@@ -1,9 +1,9 @@
-/* Time that is left, counted down where it is shown. */
+/* Clocks: the time left, counted down on the page. */
 
 import { duration, put, words } from "./words.js";
 
 const SOON = 60; // seconds
-const EARLY = 1000; // ms; by so much a known end may come before the true one
+const EARLY = 1000; // ms by which a known end may be earlier than the true one
 
 const clocks = new WeakMap();
 
@@ -29,13 +29,13 @@ export function moveClock(time, earliest, latest) {
   tick(time);
 }
 
-/** Show whole seconds that are left, and again when there is one less. */
+/** Show the whole seconds left, and again each second. */
 export function tick(time) {
   const clock = clocks.get(time);
   clearTimeout(clock.timer);
   const left = (clock.end - Date.now()) / 1000;
   if (left <= 0) {
-    // What was taken off the page meanwhile has no more to say.
+    // A clock that was removed from the page meanwhile ends silently.
     if (time.isConnected) clock.over();
     return;
   }

@@ -1,4 +1,4 @@
-/* Where files come from: chosen, dropped or pasted. */
+/* The ways to add files: choose, drop or paste them. */
 
 import { form, kind, transfers } from "./cards.js";
 import { filesIn } from "./folders.js";
@@ -37,9 +37,9 @@ form.addEventListener("submit", (event) => {
   chooser.focus();
 });
 
-let ours = false; // whether what is dragged is a picture or a link of this page
+let ours = false; // whether a picture or a link of this page is being dragged
 const brings = (event) => !ours && event.dataTransfer?.types.includes("Files");
-let over = 0; // entered elements that were not left
+let over = 0; // elements that the drag has entered and not left
 
 addEventListener("dragstart", () => (ours = true));
 addEventListener("dragend", () => (ours = false));
@@ -73,11 +73,11 @@ addEventListener("drop", (event) => {
   files.forEach((file, n) => (file.isFolder = folders[n]));
   addAtMost(files);
 });
-const isBitmap = (file) => file.name === "image.png"; // as browsers call what is no file yet
+const isBitmap = (file) => file.name === "image.png"; // the name that browsers give to a copied picture
 
 addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
-  // A text field's paste is nobody else's, and text is text: Excel and Word lay a picture beside it.
+  // Pasting into a text field stays there. So does text that Excel and Word copy with a picture.
   const typing = event.target.closest?.("input:not([type=file]), textarea, [contenteditable]");
   const isText = files.every(isBitmap) && event.clipboardData.getData("text/plain").trim();
   if (!files.length || typing || isText) return;

@@ -1,9 +1,9 @@
-/* Somewhere else a link may get another time, or go: the clocks of an open page follow. */
+/* Follows changes that are made elsewhere: a link gets another time, or is deleted. */
 
 import { moveClock } from "./clock.js";
 
 const LOOK_EVERY = 4000; // ms
-const AFTER_A_FAILURE = 30_000; // ms; the server has other troubles
+const AFTER_A_FAILURE = 30_000; // ms; the server may be busy
 
 /** Ask again and again, while the page is seen, what its links have left; `gone()` is called where
     one of them is no longer there. */

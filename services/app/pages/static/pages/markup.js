@@ -1,4 +1,4 @@
-/* The page's templates, filled in. Every piece of markup stands in the HTML. */
+/* The page's templates, filled in. All markup is in the HTML. */
 
 export const $ = (id) => document.getElementById(id);
 
@@ -23,7 +23,7 @@ export function showProblem(sentence) {
   notice.scrollIntoView({ block: "nearest" });
 }
 
-/** Say what is no problem; a screen reader follows the messages. */
+/** Show a message that is no problem; screen readers read it out. */
 export function showNotice(sentence) {
   $("messages").append(fill($("notice").content.cloneNode(true).firstElementChild, { sentence }));
 }

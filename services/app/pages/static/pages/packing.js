@@ -8,11 +8,11 @@ const box = document.querySelector(".message");
 const wait = 1000 * Number(box.dataset.seconds);
 
 async function look() {
-  // Where the zip is there, this leads to storage: that way is the browser's, not the script's.
+  // Once the zip is ready, this redirects to storage; the browser follows that, not the script.
   const headers = { Accept: "text/html" };
   const answer = await fetch(location.href, { headers, redirect: "manual" });
   if (answer.type === "opaqueredirect") return begin();
-  if (answer.status !== 503) return location.reload(); // which says why
+  if (answer.status !== 503) return location.reload(); // the page then says why
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const far = page.getElementById("far");
   if (far) {
@@ -22,7 +22,7 @@ async function look() {
   setTimeout(ask, wait);
 }
 
-/** Look, also after an answer that did not come. */
+/** Ask again, also if no answer came. */
 function ask() {
   look().catch(() => setTimeout(ask, 2 * wait));
 }

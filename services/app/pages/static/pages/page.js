@@ -44,7 +44,7 @@ async function discard(element) {
 async function clear() {
   const sent = { method: "POST", body: new URLSearchParams(new FormData($("clear-form"))) };
   try {
-    // It answers with a redirect to the page, which is here already.
+    // The answer redirects to this page, which is open already.
     const answer = await fetch($("clear-form").action, { ...sent, redirect: "manual" });
     if (answer.type !== "opaqueredirect") throw new Problem(words.broken);
   } catch (error) {

@@ -1,13 +1,13 @@
-/* What is on its way: a row for each file, three of them sent at a time. */
+/* The queue of uploads: a row for each file, three of which are sent at a time. */
 
 import { api, arrange, finish, form, kept, kind, look, remove, transfers } from "./cards.js";
 import { $, fill, showNotice } from "./markup.js";
 import { Problem, Transfer } from "./transfer.js";
 import { duration, percent, put, say, size, words } from "./words.js";
 
-const SENT_AT_ONCE = 3; // uploads; the others wait, their tickets are not asked for yet
+const SENT_AT_ONCE = 3; // uploads; the others wait, without a ticket yet
 const SAY_PROGRESS_EVERY = 10_000; // ms
-const SHOW_EVERY = 250; // ms between two figures that can be read
+const SHOW_EVERY = 250; // ms between two updates of the figures
 
 const waiting = [];
 let sending = 0;
@@ -48,7 +48,7 @@ export function add(files, link = form.elements.link?.value) {
   say(put(words.begun, { name: rows.map((row) => row.file.name).join(", ") }));
 }
 
-/** One file on its way, with its row on the page. */
+/** One file in the queue, with its row on the page. */
 class Row {
   constructor(file, claim, batch) {
     this.file = file;
@@ -82,7 +82,7 @@ class Row {
     return startNext();
   }
 
-  /** What is wrong with the file that can be told without sending it; "" where nothing is. */
+  /** The reason to refuse the file before it is sent; "" if there is none. */
   refusal() {
     if (this.file.isFolder) return words.folder;
     if (!this.file.size) return words.empty;

@@ -1,12 +1,12 @@
 /* How one upload goes: a ticket, the bytes to storage, and then what the server makes of them.
    Knows nothing of the page. What goes wrong is a Problem, whose message the visitor reads. */
 
-const FIRST_LOOK = 300; // ms until an image that is being checked is asked for
-const LAST_LOOK = 3000; // ms between looks in the end
+const FIRST_LOOK = 300; // ms until the first request for an image that is being checked
+const LAST_LOOK = 3000; // ms between two requests, at the most
 const PATIENCE = 3; // times that one of several waits until there is room again
-const SPEED_OVER = 4000; // ms that a speed is measured over
+const SPEED_OVER = 4000; // ms over which the speed is measured
 
-let lastClaim = Promise.resolve(); // each waits for the one before, so their order is that of choosing
+let lastClaim = Promise.resolve(); // claims are made one by one, in the order of choosing
 
 function inTurn(call) {
   const turn = lastClaim.then(call);
@@ -46,7 +46,7 @@ export class Api {
     throw new Problem(sentence, {
       status: response.status,
       wait: 1000 * Number(response.headers.get("Retry-After")),
-      // What is refused once is refused always; what there was no room for is not.
+      // These refusals are final; a full quota, for example, is not.
       again: ![400, 401, 403, 413, 415, 422].includes(response.status),
     });
   }
@@ -61,7 +61,7 @@ export class Transfer {
     this.id = null;
   }
 
-  /** What the API says of the upload, once it is ready or rejected. Raises Problem or AbortError. */
+  /** The API's answer, once the upload is ready or rejected. Raises Problem or AbortError. */
   async run() {
     const { signal } = this.stop;
     const { answer } = await inTurn(async () => {
@@ -77,7 +77,7 @@ export class Transfer {
       wait = Math.min(wait * 1.5, LAST_LOOK);
       found = await this.api.call("GET", `/uploads/${this.id}`, { signal }).catch((error) => {
         if (error.status !== 404) throw error;
-        // It was there a moment ago, and more than are kept are newer.
+        // It was there a moment ago, so newer images have replaced it.
         throw new Problem(this.api.words.superseded, { again: false });
       });
     }
@@ -118,10 +118,10 @@ export class Transfer {
   #send(ticket) {
     const form = new FormData();
     for (const [name, value] of Object.entries(ticket.fields)) form.append(name, value);
-    form.append("file", this.file); // last: S3 ignores what comes after it
+    form.append("file", this.file); // last: S3 ignores fields after the file
     const samples = [[performance.now(), 0]];
     return new Promise((resolve, reject) => {
-      const request = new XMLHttpRequest(); // fetch tells no progress of what it sends
+      const request = new XMLHttpRequest(); // fetch doesn't report the progress of sending
       const fail = () =>
         this.#checkReadable().then(() => reject(new Problem(this.api.words.unreachable)), reject);
       request.upload.addEventListener("progress", ({ loaded, total }) => {

@@ -3,7 +3,7 @@
 
 import { $ } from "./markup.js";
 
-const SAY_EVERY = 1500; // ms; what a screen reader is told comes together
+const SAY_EVERY = 1500; // ms; sentences for screen readers are collected
 
 const language = document.documentElement.lang;
 
@@ -41,7 +41,7 @@ export function duration(seconds) {
 const unsaid = [];
 let quiet = false;
 
-/** Tell a screen reader, a while after what it was told before. */
+/** Have a screen reader say this, some time after the last sentence. */
 export function say(sentence) {
   unsaid.push(sentence);
   if (quiet) return;
