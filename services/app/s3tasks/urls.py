@@ -10,7 +10,7 @@ from api.put import Deletion
 from api.ready import ready
 from api.sharex import sharex
 from localstorage.views import LocalStorage
-from pages import link, operator, time_left, views, zips
+from pages import change, link, operator, time_left, views, zips
 from uploads.models import Kind
 
 
@@ -46,6 +46,7 @@ urlpatterns = [
     path("images/clear/", views.Clear.as_view(kind=Kind.IMAGE), name="clear-images"),
     path("files/", views.Files.as_view(), name="files"),
     path("files/clear/", views.Clear.as_view(kind=Kind.FILE), name="clear-files"),
+    path("links/<uuid:link_id>/", change.Change.as_view(), name="change"),
     path("links/left/", time_left.Mine.as_view(), name="my-time-left"),
     path("uploads/<uuid:upload_id>/delete/", views.Delete.as_view(), name="delete"),
     path("links/<uuid:link_id>/delete/", views.DeleteLink.as_view(), name="delete-link"),

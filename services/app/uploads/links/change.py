@@ -5,11 +5,11 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.db.models.functions import Extract, Greatest, Now
 from django.utils.translation import gettext as _
 
-from uploads.errors import InvalidUpload, UploadNotFound
+from uploads.errors import InvalidUpload
 from uploads.limits import check_name, check_ttl
 from uploads.models import Link
 from uploads.quotas import lock_owner
@@ -27,9 +27,7 @@ def change_link(
     called = None if name is None else check_name(name)
     with transaction.atomic():
         lock_owner(owner)
-        link = Link.objects.known().filter(id=link_id, owner=owner).select_for_update().first()
-        if link is None:
-            raise no_such_link()
+        link = Link.objects.known().select_for_update().of_owner(owner, link_id)
         if called is not None:
             Link.objects.filter(id=link.id).update(name=called)
         if life is not None:
@@ -48,7 +46,10 @@ def set_life(link: Link, life: timedelta) -> None:
     # The link may have expired while this waited for its lock, and an expired link stays expired.
     live = Link.objects.live().filter(id=link.id)
     if not live.filter(in_time).update(ttl=life, expires_at=end):
-        raise too_long(live)
+        raise InvalidUpload(
+            _("This link can live for at most %(most)d more seconds.")
+            % {"most": longest_from_now(link)}
+        )
     link.refresh_from_db(fields=["expires_at"])
     link.uploads.filter(expires_at__isnull=False).update(expires_at=link.expires_at)
 
@@ -58,22 +59,9 @@ def longest_life() -> timedelta:
     return timedelta(seconds=settings.UPLOAD_TTL_MAX)
 
 
-def longest_from_now() -> Extract:
-    """Of a link that has begun, how many more seconds it can be given, in SQL."""
+def longest_from_now(link: Link) -> int:
+    """How many more seconds the link can be given. Raises UploadNotFound where it has expired."""
     latest = Greatest(F("created_at") + longest_life(), F("expires_at"))
-    return Extract(latest - Now(), "epoch")
-
-
-def too_long(link: QuerySet[Link]) -> InvalidUpload | UploadNotFound:
-    """The error for a link that would end too late, or has ended."""
-    most = link.values_list(longest_from_now(), flat=True).first()
-    if most is None:
-        return no_such_link()
-    return InvalidUpload(
-        _("This link can live for at most %(most)d more seconds.") % {"most": most}
-    )
-
-
-def no_such_link() -> UploadNotFound:
-    """The error for a link that is gone or another owner's."""
-    return UploadNotFound(_("There is no such link. It may have expired."))
+    left = Link.objects.known().annotate(most=Extract(latest - Now(), "epoch"))
+    most = left.of_owner(link.owner, link.id).most
+    return settings.UPLOAD_TTL_MAX if link.expires_at is None else int(most)

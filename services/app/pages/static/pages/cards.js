@@ -23,6 +23,7 @@ function makeCard(upload, askedAt) {
     ...upload,
     title: upload.name || upload.filename,
     qr: `${upload.link}.svg`,
+    change: `/links/${upload.link_id}/`,
   });
   Object.assign(card.dataset, { upload: upload.id, state: upload.state });
   setTime(card, upload, upload.link_id, askedAt);

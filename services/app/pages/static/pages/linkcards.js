@@ -27,6 +27,7 @@ export function updateLinkCard(card, { uploads, ...link }) {
     qr: `${link.link}.svg`,
     address: several ? "" : addressOf(uploads[0]),
     add: `?link=${link.id}`,
+    change: `/links/${link.id}/`,
   });
   // After the card, whose filling blanks what its rows say.
   const list = card.querySelector(".contents");

@@ -13,6 +13,7 @@ import {
   remove,
   uploads,
 } from "./cards.js";
+import "./change.js";
 import { askedForPage, tick } from "./clock.js";
 import "./copying.js";
 import "./dropping.js";
