@@ -1,11 +1,10 @@
 """Changing a link of mine: a form on a page of its own, which scripts show in a dialog."""
 
 import uuid
-from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -30,8 +29,8 @@ class ChangeForm(forms.Form):
     ttl = TtlField(label=gettext_lazy("Delete after"), required=False)
     name = NameField(gettext_lazy("Name (optional)"))
 
-    def __init__(self, *args: Any, link: Link, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="change_%s", initial={"name": link.name}, **kwargs)
+    def __init__(self, sent: QueryDict | None = None, *, link: Link) -> None:
+        super().__init__(sent, auto_id="change_%s", initial={"name": link.name})
         self.label_suffix = ""
         most = longest_from_now(link)
         offered = [(s, duration(s)) for s in sorted(OFFERED_TTLS) if s <= most]

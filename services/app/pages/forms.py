@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from pages.spool import FILES_AT_ONCE, FORM_BYTES, ArrivedFile
+from pages.text_field import TextField
 from pages.wording import DAY, HOUR, MINUTE, duration, shown_name
 from uploads import images, limits
 from uploads.errors import InvalidUpload
@@ -180,15 +181,17 @@ class FileForm(UploadForm):
     """Add files: as one link, or to one that is there."""
 
     called, chosen = "description", "file"
+    use_required_attribute = False  # a text is enough, which no browser knows
     link = forms.UUIDField(required=False, widget=forms.HiddenInput)
     file = FilesField(
         Kind.FILE,
         label=gettext_lazy("Choose files, or drop them here"),
-        missing=gettext_lazy("Choose at least one file."),
+        missing=gettext_lazy("Choose at least one file, or write a text."),
         at_once=FILES_AT_ONCE[Kind.FILE],
     )
+    text = TextField(gettext_lazy("Or write a text"))
     description = NameField(gettext_lazy("Description (optional)"))
-    field_order = ["description", "ttl", "file"]
+    field_order = ["description", "ttl", "file", "text"]
 
     def __init__(self, *args: Any, joined: Link | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -196,6 +199,13 @@ class FileForm(UploadForm):
         if joined:  # whose name and time are those of all that joins it
             del self.fields["description"], self.fields["ttl"]
             self.fields["link"].initial = joined.id
+        if self.data.get("text", "").strip():
+            self.fields["file"].required = False
+
+    @property
+    def arrived(self) -> list[ArrivedFile]:
+        text: ArrivedFile | None = self.cleaned_data["text"]
+        return [*super().arrived, *([text] if text else [])]
 
     def limits_sentence(self) -> str:
         return _("Any type, up to %(size)s each.") % {"size": limits.size(settings.MAX_FILE_BYTES)}

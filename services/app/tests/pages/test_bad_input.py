@@ -59,7 +59,7 @@ def test_a_bad_image_is_refused_and_nothing_is_left(disk, client, parts, sentenc
 @pytest.mark.parametrize(
     ("parts", "sentence"),
     [
-        ([], "Choose at least one file."),
+        ([], "Choose at least one file, or write a text."),
         ([("file", "a.pdf", b"")], "a.pdf : The file is empty."),
         (
             [("file", f"{n}.pdf", b"1") for n in range(51)],

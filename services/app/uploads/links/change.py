@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
-from django.db.models.functions import Extract, Greatest, Now
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from uploads.errors import InvalidUpload
@@ -61,7 +61,8 @@ def longest_life() -> timedelta:
 
 def longest_from_now(link: Link) -> int:
     """How many more seconds the link can be given. Raises UploadNotFound where it has expired."""
-    latest = Greatest(F("created_at") + longest_life(), F("expires_at"))
-    left = Link.objects.known().annotate(most=Extract(latest - Now(), "epoch"))
-    most = left.of_owner(link.owner, link.id).most
-    return settings.UPLOAD_TTL_MAX if link.expires_at is None else int(most)
+    now = Link.objects.known().with_seconds_left().of_owner(link.owner, link.id)
+    if now.expires_at is None or now.seconds_left is None:
+        return settings.UPLOAD_TTL_MAX
+    spare = now.created_at + longest_life() - now.expires_at
+    return int(now.seconds_left + max(spare.total_seconds(), 0))

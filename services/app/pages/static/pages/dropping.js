@@ -34,7 +34,11 @@ function addAtMost(files, link) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  chooser.focus();
+  const { text } = form.elements;
+  if (text?.value.trim()) {
+    add([textFile(text.value)]);
+    text.value = "";
+  } else (event.submitter?.id === "send-text" ? text : chooser).focus();
 });
 
 let ours = false; // whether a picture or a link of this page is being dragged
@@ -73,15 +77,23 @@ addEventListener("drop", (event) => {
   files.forEach((file, n) => (file.isFolder = folders[n]));
   addAtMost(files);
 });
+const textFile = (text) => new File([text], "text.txt", { type: "text/plain" });
 const isBitmap = (file) => file.name === "image.png"; // the name that browsers give to a copied picture
 
 addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
-  // Pasting into a text field stays there. So does text that Excel and Word copy with a picture.
+  // Pasting into a text field stays there. A text is a text, also where Excel and Word copy a
+  // picture with it.
   const typing = event.target.closest?.("input:not([type=file]), textarea, [contenteditable]");
-  const isText = files.every(isBitmap) && event.clipboardData.getData("text/plain").trim();
-  if (!files.length || typing || isText) return;
+  if (typing || document.querySelector("dialog[open]")) return;
+  const text = event.clipboardData.getData("text/plain").replaceAll("\r\n", "\n");
+  const isText = files.every(isBitmap) && text.trim();
+  if (isText ? kind !== "file" : !files.length) return;
   event.preventDefault();
+  if (isText) {
+    add([textFile(text)]);
+    return;
+  }
   const moment = new Date().toISOString().slice(0, 19).replace("T", " ").replaceAll(":", ".");
   add(
     files.map((file) => {
