@@ -160,6 +160,9 @@ def load(page: str, env: dict[str, str], flower: str) -> None:
         everything(page, photo, ask_flower)
     most = ", ".join(f"{name} {count} of {PLAN}" for name, count in counter.most.items())
     say(f"most connections, with a release and a shell among them: {most}")
+    for name, count in counter.most.items():
+        if count > PLAN:
+            raise Failed(f"{name} had {count} connections at once: more than {PLAN}")
     for name, count in usage.turned_away().items():
         if count:
             raise Failed(f"{name} turned {count} connections away: more than {PLAN}")
