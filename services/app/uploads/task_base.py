@@ -26,3 +26,17 @@ class Hint(DjangoTask):  # type: ignore[type-arg]  # not subscriptable at run ti
                 return super().apply_async(*args, **kwargs)
         except RedisUnavailable:
             return None
+
+    def room(self, most: int) -> int:
+        """How many messages its queue may still take before there are `most` in it; 0 if Redis did
+        not answer. Asked over the connection that sends."""
+        queue = self.app.amqp.router.route({}, self.name)["queue"].name
+        try:
+            with redis_answering():
+                with _making_the_pool:
+                    _ = self.app.amqp.producer_pool
+                with self.app.producer_or_acquire() as producer:
+                    waiting: int = producer.channel.queue_declare(queue=queue).message_count
+        except RedisUnavailable:
+            return 0
+        return max(0, most - waiting)

@@ -28,7 +28,10 @@ _said_late_at = -inf
 @shared_task(name="tick", send_events=False, time_limit=60)
 def tick() -> None:
     """Hand over the work that is due. Not shown in Flower, since it nearly always finds nothing."""
-    due = housekeeping.find_due()
+    # A worker that is behind has its messages: more of the same would only delay it further.
+    due = housekeeping.find_due(
+        images=make_image_safe.room(housekeeping.TELL_MAX), packs=pack.room(housekeeping.TELL_MAX)
+    )
     tasks = {"expire": expire, "purge": purge, "reconcile": reconcile}
     if name := housekeeping.hand_over(due):
         tasks[name].delay()

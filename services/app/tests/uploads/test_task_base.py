@@ -146,3 +146,28 @@ def test_the_first_messages_of_a_process_may_be_sent_at_once(monkeypatch):
     monkeypatch.setattr(Producer, "publish", publish_late)
     sent = at_once(lambda n: tasks.make_image_safe.delay(str(uuid.UUID(int=n))), [1, 2])
     assert all(sent)
+
+
+@pytest.mark.parametrize("queued", [0, 99, 100, 250])
+def test_a_worker_that_is_behind_gets_no_more_messages_than_its_queue_may_hold(
+    disk, receive, redis, queued
+):
+    """Each image would get another one each half minute, of which all but one find nothing to do:
+    624 of them were 21 messages a second, and the queue grew for ever."""
+    uploads = [receive("image") for _ in range(3)]
+    redis.flushdb()
+    Upload.objects.update(lease_until=clocks.database_clock())
+    for _ in range(queued):
+        tasks.make_image_safe.delay("00000000-0000-0000-0000-000000000000")
+    tasks.tick()
+    tasks.tick()  # what it had no room for is not noted as sent
+    sent = redis.llen("images") - queued
+    assert sent == {0: 3, 99: 1, 100: 0, 250: 0}[queued]
+    redis.flushdb()
+    tasks.tick()
+    assert redis.llen("images") == len(uploads) - sent
+
+
+def test_there_is_room_for_nothing_while_redis_is_silent(silent_redis):
+    assert tasks.make_image_safe.room(100) == 0
+    assert tasks.pack.room(100) == 0

@@ -45,7 +45,6 @@ MIB = 1024 * 1024
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 PART_BYTES, PART_BYTES_MAX = 8 * MIB, 64 * MIB
 PARTS_MAX = 10_000
-TELL_MAX = 100  # zips whose messages are sent again in one tick
 
 
 # --- Asked for ------------------------------------------------------------------------------------
@@ -326,11 +325,12 @@ def hand_back_pack(*, pack_id: uuid.UUID) -> None:
     Pack.objects.filter(id=pack_id, lease__isnull=False).update(lease=None, lease_until=Now())
 
 
-def requeue_stalled_packs(now: Moment) -> list[uuid.UUID]:
-    """The packs that no worker has leased for too long; each gets another message."""
+def requeue_stalled_packs(now: Moment, most: int) -> list[uuid.UUID]:
+    """The packs that no worker has leased for too long, at most so many; each gets another
+    message."""
     with transaction.atomic():
         forgotten = Pack.objects.unattended(now).order_by("lease_until")
         free = forgotten.select_for_update(skip_locked=True, of=("self",))
-        ids = list(free.values_list("id", flat=True)[:TELL_MAX])
+        ids = list(free.values_list("id", flat=True)[:most])
         Pack.objects.filter(id__in=ids).update(lease=None, lease_until=Now() + RETELL_AFTER)
     return ids

@@ -29,7 +29,7 @@ from uploads.sweeps.reconcile import reconcile
 from uploads.sweeps.run import Run, running
 from uploads.sweeps.walk import Reconciled
 
-TELL_MAX = 100  # images whose messages are sent again in one tick
+TELL_MAX = 100  # images, or packs, whose messages are sent again in one tick
 BUSY = "another sweep is at it"
 
 
@@ -83,15 +83,15 @@ class Due:
     packs: list[uuid.UUID]  # to be made, likewise
 
 
-def find_due(now: Moment | None = None) -> Due:
-    """The work that is due. It counts as sent from now on, so that the next tick doesn't send it
-    again."""
+def find_due(now: Moment | None = None, *, images: int = TELL_MAX, packs: int = TELL_MAX) -> Due:
+    """The work that is due, with at most so many images and packs. It counts as sent from now on,
+    so that the next tick doesn't send it again."""
     moment = now or Now()
     present = [name for name in SWEEPS if SWEEPS[name].is_there(moment)]
     due = Due(
         sweeps=[name for name in present if not rests(name)],
-        images=requeue_stalled_images(moment),
-        packs=requeue_stalled_packs(moment),
+        images=requeue_stalled_images(moment, images),
+        packs=requeue_stalled_packs(moment, packs),
     )
     # A reconcile that is not due yet has neither succeeded nor failed.
     report.note_well([name for name in ("expire", "purge") if name not in present])
@@ -170,12 +170,12 @@ def reconcile_is_due() -> bool:
     return not resting.filter(progress="", ran__gt=Now() - every, ran__lte=Now()).exists()
 
 
-def requeue_stalled_images(now: Moment) -> list[uuid.UUID]:
-    """The images that no worker has leased for too long; each gets another message."""
+def requeue_stalled_images(now: Moment, most: int = TELL_MAX) -> list[uuid.UUID]:
+    """The images that no worker has leased for too long, at most so many; each gets another
+    message."""
     with transaction.atomic():
         forgotten = Upload.objects.unattended(now).order_by("lease_until")
-        ids = list(
-            forgotten.select_for_update(skip_locked=True).values_list("id", flat=True)[:TELL_MAX]
-        )
+        free = forgotten.select_for_update(skip_locked=True)
+        ids = list(free.values_list("id", flat=True)[:most])
         Upload.objects.filter(id__in=ids).update(lease=None, lease_until=Now() + RETELL_AFTER)
     return ids
