@@ -288,17 +288,17 @@ def test_a_heic_in_display_p3_without_a_profile_keeps_its_colours(tmp_path):
     assert difference(made, shown) < 3 < difference(spectrum(), shown)
 
 
-@pytest.mark.parametrize("place", range(0, 400, 7))
 @pytest.mark.parametrize("change", ["cut", b"\0", b"\xff"])
-def test_whatever_the_boxes_say_the_colours_are_some_or_none(tmp_path, place, change):
+def test_whatever_the_boxes_say_the_colours_are_some_or_none(tmp_path, change):
     file = io.BytesIO()
     spectrum().save(file, "AVIF", quality=50)
     content = with_nclx(file.getvalue(), 12, 13)
     source = tmp_path / "incoming"
-    source.write_bytes(
-        content[:place] if change == "cut" else content[:place] + change + content[place + 1 :]
-    )
+    for place in range(0, 400, 7):
+        source.write_bytes(
+            content[:place] if change == "cut" else content[:place] + change + content[place + 1 :]
+        )
 
-    profile = heif.colour_profile(source, None)
+        profile = heif.colour_profile(source, None)
 
-    assert profile is None or profile[36:40] == b"acsp"
+        assert profile is None or profile[36:40] == b"acsp", place

@@ -1,6 +1,7 @@
 """What a request's head shows to be wrong is said at every door, before its body is looked at."""
 
 import time
+from itertools import product
 
 import pytest
 from django.core.handlers.wsgi import WSGIRequest
@@ -72,37 +73,38 @@ def test_a_form_in_another_charset_is_refused_at_every_door(doors, charset):
     assert Upload.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    "parameter",
-    [
-        "x*=punycode''%41-",
-        "x*=idna''%ff",
-        "x*=no-such''a",
-        "x*=a%00''b",
-        "x*=é''a",
-        "charset*=punycode''utf-8",
-        "charset*0=puny; charset*1=code",
-        "x*" + "9" * 5000 + "=1",
-        "boundary*=idna''%ff",
-        'charset="punycode"',
-        "CHARSET=punycode",
-        "charset=<punycode>",
-        "charset=utf-8; charset=punycode",
-        "charset=punycode; charset=utf-8",
-        "charset = punycode",
-        "charset='utf-8'",
-    ],
-)
+OTHER_WAYS = [
+    "x*=punycode''%41-",
+    "x*=idna''%ff",
+    "x*=no-such''a",
+    "x*=a%00''b",
+    "x*=é''a",
+    "charset*=punycode''utf-8",
+    "charset*0=puny; charset*1=code",
+    "x*" + "9" * 5000 + "=1",
+    "boundary*=idna''%ff",
+    'charset="punycode"',
+    "CHARSET=punycode",
+    "charset=<punycode>",
+    "charset=utf-8; charset=punycode",
+    "charset=punycode; charset=utf-8",
+    "charset = punycode",
+    "charset='utf-8'",
+]
+
+
 @pytest.mark.parametrize("path", ["/", "/files/", "/admin/login/", "/api/uploads"])
-def test_a_content_type_that_names_an_encoding_in_another_way_is_refused(disk, parameter, path):
-    for kind in (FORM, multipart.CONTENT_TYPE, "application/json"):
-        assert send(path, f"{kind}; {parameter}", b"name=a-b")[0] == 400
+def test_a_content_type_that_names_an_encoding_in_another_way_is_refused(disk, path):
+    for way, kind in product(OTHER_WAYS, (FORM, multipart.CONTENT_TYPE, "application/json")):
+        assert send(path, f"{kind}; {way}", b"name=a-b")[0] == 400, (way, kind)
 
 
-@pytest.mark.parametrize("charset", CODECS)
-def test_an_address_is_not_decoded_by_a_header_either(disk, charset):
-    for path in ("/?a=b-%ff", "/files/?a=b", "/admin/login/?next=b-", "/api/uploads?a=b-"):
-        assert send(path, f"text/plain; charset={charset}", method="GET")[0] == 400
+@pytest.mark.parametrize(
+    "path", ["/?a=b-%ff", "/files/?a=b", "/admin/login/?next=b-", "/api/uploads?a=b-"]
+)
+def test_an_address_is_not_decoded_by_a_header_either(disk, path):
+    for charset in CODECS:
+        assert send(path, f"text/plain; charset={charset}", method="GET")[0] == 400, charset
 
 
 def test_nothing_is_decoded_before_it_is_refused(disk, monkeypatch):
