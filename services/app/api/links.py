@@ -4,6 +4,7 @@ import uuid
 from typing import Annotated, Any
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
@@ -92,4 +93,12 @@ def shown_link(request: HttpRequest, link: Link) -> dict[str, Any]:
         "downloads": link.downloads,
         "expires_at": link.expires_at,
         "seconds_left": link.seconds_left,
+        "zip": zip_address(request, link),
     }
+
+
+def zip_address(request: HttpRequest, link: Link) -> str | None:
+    """Where all of the link's files come as one; None where they are not several."""
+    if len(link.live_uploads) < 2:
+        return None
+    return request.build_absolute_uri(reverse("zip", args=[link.token]))

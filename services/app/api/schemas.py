@@ -196,6 +196,7 @@ class LinkOut(Schema):
     downloads: int = Field(description="How often the link has been opened while protected.")
     expires_at: datetime | None = Field(description="Null while it has no uploads.")
     seconds_left: float | None = Field(description="Until `expires_at`, by the server's clock.")
+    zip: str | None = Field(description="All files as one zip, where there are several.")
 
 
 class MadeLinkOut(LinkOut):

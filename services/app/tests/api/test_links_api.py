@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 FIELDS = {
     "id", "link", "name", "uploads", "size", "ttl", "protected", "max_downloads", "downloads",
-    "expires_at", "seconds_left",
+    "expires_at", "seconds_left", "zip",
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ class TestMaking:
         link = make(program, name="Trip", ttl=600)
         assert set(link) == FIELDS | {"owner_token"}
         assert (link["name"], link["ttl"], link["uploads"], link["size"]) == ("Trip", 600, [], 0)
-        assert (link["expires_at"], link["seconds_left"]) == (None, None)
+        assert (link["expires_at"], link["seconds_left"], link["zip"]) == (None, None, None)
         assert (link["protected"], link["max_downloads"], link["downloads"]) == (False, None, 0)
         assert program.call("GET", "links").json() == []
         assert program.call("GET", f"links/{link['id']}").status_code == 200
@@ -113,6 +113,8 @@ class TestJoining:
         assert {upload["link_id"] for upload in shown["uploads"]} == {three["id"]}
         assert {upload["expires_at"] for upload in shown["uploads"]} == {shown["expires_at"]}
         assert shown["size"] == 12
+        assert shown["zip"] == f"{three['link']}.zip"
+        assert Client().get(shown["zip"]).status_code == 503  # it is being made
         assert 590 < shown["seconds_left"] <= 600
         assert program.call("GET", "links").json()[0]["id"] == three["id"]
 

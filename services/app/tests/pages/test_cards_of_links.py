@@ -55,6 +55,7 @@ def test_files_that_are_sent_together_are_one_link_with_one_card(visitor):
         b"a.txt",
     ]
     assert f"/f/{link.token}</code>" in card
+    assert f'href="/f/{link.token}.zip"' in card
 
 
 def test_files_that_are_sent_one_after_the_other_are_two(visitor):
