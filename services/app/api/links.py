@@ -61,13 +61,19 @@ def get_link(request: Request, link_id: uuid.UUID) -> dict[str, Any]:
     return shown_link(request, link)
 
 
-@router.patch("/links/{link_id}", response={200: LinkOut, **problems(400, 403, 404, 415, 422)})
+@router.patch(
+    "/links/{link_id}",
+    response={200: LinkOut, **problems(400, 403, 404, 415, 422, 429)},
+)
 def patch_link(
     request: Request, link_id: uuid.UUID, change: Annotated[LinkChange, Body(...)]
 ) -> dict[str, Any]:
     """Change one of your links; fields that are left out stay as they are. 422: nothing was
     changed."""
-    change_link(link_id=link_id, owner=owner_of(request), ttl=change.ttl, name=change.name)
+    changes = change.model_dump(exclude_unset=True)
+    if changes.get("password"):  # which takes half a second
+        check_rate(request.META.get("REMOTE_ADDR", ""))
+    change_link(link_id=link_id, owner=owner_of(request), **changes)
     return get_link(request, link_id)
 
 

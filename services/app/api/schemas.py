@@ -165,8 +165,8 @@ class LinkIn(Protection, NameAndTime):
     """A link that files will join."""
 
 
-class LinkChange(Schema):
-    """The changes to a link."""
+class LinkChange(Protection):
+    """The changes to a link. What is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

@@ -117,3 +117,31 @@ def test_it_is_never_later_than_the_longest_after_it_was_made(program, link, set
     assert "at most 35" in sentence
     assert rows() == before
     assert program.call("PATCH", link, {"ttl": 3300}).status_code == 200
+
+
+class TestProtection:
+    def test_it_can_be_put_on_and_taken_off(self, program, link):
+        protected = program.call("PATCH", link, {"password": "s3cret", "max_downloads": 5})
+        assert protected.status_code == 200, protected.content
+        assert "s3cret" not in protected.content.decode()
+        shown = protected.json()
+        assert (shown["protected"], shown["max_downloads"]) == (True, 5)
+        assert program.call("PATCH", link, {"name": "Same"}).json()["max_downloads"] == 5
+        assert program.call("PATCH", link, {"max_downloads": None}).json()["protected"] is True
+        assert program.call("PATCH", link, {"password": None}).json()["protected"] is False
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"max_downloads": 0}, {"max_downloads": "1"}, {"password": 1}, {"password": "a\nb"}],
+    )
+    def test_what_is_not_allowed_is_refused(self, program, link, change):
+        is_problem(program.call("PATCH", link, {"ttl": 60, **change}), 422)
+        left = Link.objects.with_seconds_left().get().seconds_left
+        assert left > 500
+        assert not Link.objects.get().is_protected
+
+    def test_passwords_are_counted_like_uploads(self, program, link, settings, redis, one_minute):
+        settings.UPLOAD_RATE = 1
+        answers = [program.call("PATCH", link, {"password": "x"}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert program.call("PATCH", link, {"ttl": 60}).status_code == 200

@@ -1,7 +1,8 @@
-"""Changes to a link by its owner: its time from now on, and its name."""
+"""Changes to a link by its owner: its time from now on, its name, and what protects it."""
 
 import uuid
 from datetime import timedelta
+from typing import Any, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import transaction
@@ -10,28 +11,65 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from uploads.errors import InvalidUpload
-from uploads.limits import check_name, check_ttl
+from uploads.limits import (
+    check_max_downloads,
+    check_may_protect,
+    check_name,
+    check_ttl,
+    hash_password,
+)
 from uploads.models import Link
 from uploads.quotas import lock_owner
 
 
-def change_link(
-    *, link_id: uuid.UUID, owner: uuid.UUID, ttl: int | None = None, name: str | None = None
-) -> None:
+class Changes(TypedDict, total=False):
+    """What to change of a link; what is left out stays as it is."""
+
+    ttl: int | None  # seconds from now on; None: as it is
+    name: str | None  # None: as it is
+    password: str | None  # None or blank: none from now on
+    max_downloads: int | None  # in all; None: any number from now on
+
+
+def change_link(*, link_id: uuid.UUID, owner: uuid.UUID, **changes: Unpack[Changes]) -> None:
     """Change the owner's link as given: everything or nothing.
 
-    `ttl`: seconds from now on, for all its uploads; of a link that has not begun, from its first
-    upload on. Raises InvalidUpload, or UploadNotFound where it is not theirs, expired or gone.
+    `ttl` is for all its uploads; of a link that has not begun, from its first upload on. A new
+    password, whose hashing takes half a second, closes the link for whoever had it open. Raises
+    InvalidUpload, or UploadNotFound where it is not theirs, expired or gone.
     """
+    link = Link.objects.known().of_owner(owner, link_id)
+    columns = changed_columns(link, changes)
+    ttl = changes.get("ttl")
     life = None if ttl is None else check_ttl(ttl)
-    called = None if name is None else check_name(name)
     with transaction.atomic():
         lock_owner(owner)
         link = Link.objects.known().select_for_update().of_owner(owner, link_id)
-        if called is not None:
-            Link.objects.filter(id=link.id).update(name=called)
+        most = columns.get("max_downloads")
+        if most is not None and most <= link.downloads:
+            raise InvalidUpload(
+                _("The number of downloads must be more than the %d that there have been.")
+                % link.downloads
+            )
+        if columns:
+            Link.objects.filter(id=link.id).update(**columns)
         if life is not None:
             set_life(link, life)
+
+
+def changed_columns(link: Link, changes: Changes) -> dict[str, Any]:
+    """What the changes but the time make of the link's row. Raises InvalidUpload."""
+    columns: dict[str, Any] = {}
+    name, password = changes.get("name"), changes.get("password")
+    if name is not None:
+        columns["name"] = check_name(name)
+    if "max_downloads" in changes:
+        columns["max_downloads"] = check_max_downloads(changes["max_downloads"])
+    if password or columns.get("max_downloads") is not None:
+        check_may_protect(link.kind)
+    if "password" in changes:
+        columns["password"] = hash_password(password or "")
+    return columns
 
 
 def set_life(link: Link, life: timedelta) -> None:
