@@ -1,4 +1,4 @@
-"""What a protected link shows, and how it is opened: the same for any files behind it."""
+"""The page of a protected link, and the form that opens it. It reveals nothing about the files."""
 
 from django import forms
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -17,14 +17,14 @@ from uploads.errors import BytesMissing, LinkProtected, RateLimited, UploadNotFo
 from uploads.links.protection import PASS_LIFE, Opener, gone, new_pass
 from uploads.models import Kind, Link
 
-# One for the page and what is under it, one for the zip beside it: the path of a cookie goes on
-# behind a slash alone.
+# Two cookies: one for the page and the addresses under it, one for the zip beside it, because a
+# cookie's path only covers addresses behind a slash.
 COOKIES = {"pass": "file-link", "zip-pass": "zip"}
-FORM_BYTES = 16 * 1024  # of a form that is looked at: a password, percent-encoded
+FORM_BYTES = 16 * 1024  # of a form are read: enough for a password, percent-encoded
 
 
 class OpenForm(forms.Form):
-    """The password of a link."""
+    """The form for a link's password."""
 
     password = forms.CharField(
         label=gettext_lazy("Password"),
@@ -34,13 +34,13 @@ class OpenForm(forms.Form):
 
 
 def opener_of(request: HttpRequest) -> Opener:
-    """Who follows a link, by their cookies."""
+    """The person who follows a link, known by their cookies."""
     secret = next((request.COOKIES[name] for name in COOKIES if name in request.COOKIES), "")
     return Opener(visitor_cookie.known(request), secret)
 
 
 def answer(request: HttpRequest, token: str, error: LinkProtected | RateLimited) -> HttpResponse:
-    """The closed page, or for programs a line that says how to open the link."""
+    """The closed page, or a line for programs that says how to open the link."""
     link = Link.objects.live().filter(token=token, kind=Kind.FILE).first()
     if link is None:
         return errors.answer(request, UploadNotFound(gone()))
@@ -54,7 +54,7 @@ def answer(request: HttpRequest, token: str, error: LinkProtected | RateLimited)
 
 
 def page(request: HttpRequest, link: Link, error: LinkProtected | RateLimited) -> HttpResponse:
-    """The form that opens the link; what was wrong with the one before stands in it."""
+    """The form that opens the link, with the error of the previous attempt."""
     is_refused = isinstance(error, (WrongPassword, RateLimited))
     form = OpenForm({"password": ""} if is_refused else None, label_suffix="")
     if is_refused:
@@ -71,16 +71,16 @@ def how_to_open(request: HttpRequest, link: Link, error: LinkProtected | RateLim
         return error.sentence
     address = request.build_absolute_uri(link.get_absolute_url())
     data = "password=…" if link.password else "''"
-    opens = _("This opens it:")
+    opens = _("Open it with this command:")
     return f"{error.sentence} {opens} curl -LOJ -d {data} {address}"
 
 
 def posted_password(request: HttpRequest) -> str:
-    """The password that a form brought, in whatever way; blank where it brought none.
+    """The password from a form in any encoding; blank if there was none.
 
-    Raises BytesMissing where the sender's connection was lost, who then spends no download.
+    Raises BytesMissing if the connection was lost; no download is spent then.
     """
-    if request.content_type == "multipart/form-data":  # read already, by the middleware
+    if request.content_type == "multipart/form-data":  # the middleware has read it already
         return request.POST.get("password", "")
     body = body_of(request)
     data = read_start(body)
@@ -105,7 +105,7 @@ def see_other(address: str) -> HttpResponse:
 
 
 def remember(request: HttpRequest, response: HttpResponse, link: Link) -> None:
-    """Give the browser the pass: the link's addresses are open to it for PASS_LIFE."""
+    """Give the browser the pass, with which it can open the link's addresses for PASS_LIFE."""
     secret = new_pass(link)
     for name, address in COOKIES.items():
         response.set_cookie(

@@ -98,7 +98,7 @@ class FilesField(forms.Field):
             raise ValidationError(problems)
         if sum(file.size_bytes for file in value) > FORM_BYTES:
             raise ValidationError(
-                _("These files are too large together. This form takes at most %s at a time.")
+                _("Together, these files are too large. This form accepts at most %s at a time.")
                 % limits.size(FORM_BYTES)
             )
         return value

@@ -144,7 +144,7 @@ def test_files_that_are_too_large_together_are_not_spooled_to_their_end(
     monkeypatch.setattr("pages.forms.FORM_BYTES", 700 * KIB)
     answer = send(visitor, "/files/", *FILES)
     assert answer.status_code == 422
-    assert "This form takes at most 700 KB at a time." in message(answer)
+    assert "This form accepts at most 700 KB at a time." in message(answer)
     assert sum(spooled) <= 700 * KIB
     assert nothing_is_left(disk)
 

@@ -24,15 +24,16 @@ REMEMBERED_MAX = 10_000  # addresses
 
 
 def find_shared(*, token: str, kind: Kind, opener: Opener = NOBODY) -> Upload:
-    """The upload behind a share link, of several the first. Raises as `uploads_behind`."""
+    """The upload behind a share link; the first, if there are several. Raises as
+    `uploads_behind`."""
     return uploads_behind(token=token, kind=kind, opener=opener)[0]
 
 
 def uploads_behind(*, token: str, kind: Kind, opener: Opener = NOBODY) -> list[Upload]:
-    """All that a share link leads to, in the order in which it came: one image, or files.
+    """All uploads behind a share link, in their order: one image, or files.
 
-    Raises UploadNotFound where it is expired or unknown, LinkProtected where it is protected and
-    neither the opener's own nor opened by them before.
+    Raises UploadNotFound for an expired or unknown link, and LinkProtected for a protected one that
+    is neither the opener's own nor open for them.
     """
     uploads, is_open = look_behind(token=token, kind=kind, opener=opener)
     if not is_open:
@@ -41,8 +42,8 @@ def uploads_behind(*, token: str, kind: Kind, opener: Opener = NOBODY) -> list[U
 
 
 def look_behind(*, token: str, kind: Kind, opener: Opener = NOBODY) -> tuple[list[Upload], bool]:
-    """What the link leads to, and whether the opener has it open: nothing of a protected link's
-    uploads may be shown to anybody else. Raises UploadNotFound."""
+    """The uploads behind the link, and whether it is open for the opener: nobody else may see
+    anything of a protected link's uploads. Raises UploadNotFound."""
     kept = Upload.objects.kept().with_seconds_left().with_link().exclude(state=State.REJECTED)
     of_link = kept.filter(link__token=token, link__kind=kind).order_by("created_at", "id")
     found = [upload for upload in of_link if upload.seconds_kept >= 1]
@@ -123,7 +124,7 @@ class ThumbnailUrlCache:
         if upload.state != State.READY or upload.kind != Kind.IMAGE or upload.seconds_left < 1:
             return None
         key, now = upload.thumbnail_key, time.monotonic()
-        # An address that was signed for another end may be good for longer than this one.
+        # An address that was signed for another end may be valid for longer than the present one.
         url, until = self.signed.get((key, upload.expires_at), ("", 0.0))
         if until <= now:
             seconds = min(PICTURE_LIFE, int(upload.seconds_left))

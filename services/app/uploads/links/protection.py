@@ -1,8 +1,8 @@
-"""Protected links: who has one open, and the POST that opens one.
+"""Protected links: who may follow one, and the POST that opens it.
 
-A password is tried and a download spent by one statement on the link's row each, so that of any
-number at the same moment as many get in as there were downloads left, and no more than GUESSES_MAX
-passwords are tried in GUESSES_TIME: who finds the right one after those is refused as well.
+Trying a password and spending a download are one statement each on the link's row. So of any number
+of requests at the same moment, only as many get in as there were downloads left, and only
+GUESSES_MAX passwords are tried in GUESSES_TIME; after those, even the right one is refused.
 """
 
 import math
@@ -23,29 +23,29 @@ from uploads.limits import composed_password
 from uploads.models import GUESSES_MAX, GUESSES_TIME, Link, Upload
 from uploads.patience import SLOWEST
 
-LINK_LIFE = 60  # seconds for which a link's signed address is good: a download begins in them
-PASS_LIFE = 10 * 60  # seconds for which the page of several files stays open
+LINK_LIFE = 60  # seconds that a link's signed address is valid; a download must begin within them
+PASS_LIFE = 10 * 60  # seconds that the page of several files stays open
 PASS_SALT = "uploads.links.pass"  # noqa: S105  no password
 
 
 @dataclass(frozen=True)
 class Opener:
-    """Who follows a link: by what they may have it open without spending a download."""
+    """The person who follows a link, with what may keep it open without spending a download."""
 
     visitor: uuid.UUID | None = None
-    secret: str = ""  # the pass that an earlier POST gave
+    secret: str = ""  # the pass from an earlier POST
 
 
 NOBODY = Opener()
 
 
 def new_pass(link: Link) -> str:
-    """What keeps the link open for PASS_LIFE, of whoever has it; until its password is changed."""
+    """A pass, which keeps the link open for PASS_LIFE or until its password is changed."""
     return signing.dumps(link.id.hex, salt=PASS_SALT + link.password)
 
 
 def has_pass(link: Link, opener: Opener) -> bool:
-    """Whether the opener's secret is this link's pass, and not over."""
+    """Whether the opener's secret is a valid pass of this link."""
     salt = PASS_SALT + link.password
     try:
         found = signing.loads(opener.secret, salt=salt, max_age=PASS_LIFE)
@@ -55,19 +55,19 @@ def has_pass(link: Link, opener: Opener) -> bool:
 
 
 def is_owner(link: Link, opener: Opener) -> bool:
-    """Whether the link is the opener's own. Of a shared board's links, which are everybody's,
-    nobody is: they would not be protected."""
+    """Whether the link is the opener's own. Links of a shared board have no owner here, or they
+    would not be protected from anybody."""
     return not settings.SHARED_BOARD and opener.visitor == link.owner
 
 
 def open_link(*, link: Link, uploads: list[Upload], password: str) -> None:
-    """Spend a download of the protected link, whose uploads these are.
+    """Spend a download of the protected link that these uploads belong to.
 
-    The password is hashed whatever is wrong, so the time that it takes tells nothing. Raises
-    RateLimited, WrongPassword, or UploadNotFound where the last download was somebody else's.
+    The password is hashed in any case, so that the time of the answer reveals nothing. Raises
+    RateLimited, WrongPassword, or UploadNotFound if somebody else got the last download.
     """
     refuse_beyond_guesses(link)
-    # Given one, a link without a password takes as long.
+    # With a password, a link that needs none takes as long.
     right = not link.password
     if link.password or password:
         right = check_password(composed_password(password), link.password) or right
@@ -84,8 +84,8 @@ def open_link(*, link: Link, uploads: list[Upload], password: str) -> None:
 
 
 def refuse_beyond_guesses(link: Link) -> None:
-    """Raise RateLimited where too many wrong passwords came of late, UploadNotFound where the link
-    is gone."""
+    """Raise RateLimited if there were too many wrong passwords lately, or UploadNotFound if the
+    link is gone."""
     open_again = F(f"wrong_at__{GUESSES_MAX - 1}") + GUESSES_TIME
     live = Link.objects.live().filter(id=link.id)
     found = live.values_list(Extract(open_again - Now(), "epoch")).first()
@@ -98,9 +98,9 @@ def refuse_beyond_guesses(link: Link) -> None:
 
 
 def expire_with_the_last(link: Link, uploads: list[Upload]) -> None:
-    """Where that was the last download, the link expires, for everybody at once; the bytes stay
-    for as long as the download may take, and never longer than they would have. Needs the link's
-    row locked."""
+    """If that was the last download, the link expires for everybody at once. The bytes stay for as
+    long as the download may take, but never longer than the link would have lived. Needs the lock
+    of the link's row."""
     begins = PASS_LIFE if len(uploads) > 1 else LINK_LIFE
     lasts = sum(upload.size_bytes for upload in uploads) / SLOWEST
     end = Now() + timedelta(seconds=begins + lasts)
@@ -112,5 +112,5 @@ def expire_with_the_last(link: Link, uploads: list[Upload]) -> None:
 
 
 def gone() -> str:
-    """What is said of every link that leads nowhere, whatever the reason."""
+    """The error for every link that leads nowhere, whatever the reason."""
     return _("This link has expired, or it never existed.")

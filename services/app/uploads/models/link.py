@@ -18,7 +18,7 @@ from uploads.models.moment import Moment
 
 # A link may be made before its uploads; a link without uploads is forgotten after this time.
 EMPTY_LIFE = timedelta(hours=1)
-# After so many wrong passwords in this time nobody opens a link, whatever they know.
+# After so many wrong passwords in this time, nobody can open the link, even with the right one.
 GUESSES_MAX = 20
 GUESSES_TIME = timedelta(minutes=10)
 
@@ -36,8 +36,8 @@ class LinkQuerySet(models.QuerySet["Link"]):
         return self.filter(expires_at__gt=now or Now())
 
     def kept(self, now: Moment | None = None) -> "LinkQuerySet":
-        """Links that a visitor who opened them may still download: live, or expired by the last
-        download, which may be going on."""
+        """Links that a visitor who opened them may still download: live ones, and those that
+        expired with their last download, which may still be running."""
         moment = now or Now()
         return self.filter(Q(expires_at__gt=moment) | Q(held_until__gt=moment))
 
@@ -67,22 +67,24 @@ class LinkQuerySet(models.QuerySet["Link"]):
         return link
 
     def open_to_guesses(self) -> "LinkQuerySet":
-        """Links that a password opens: fewer than GUESSES_MAX wrong ones were tried of late."""
+        """Links that still accept passwords: fewer than GUESSES_MAX wrong ones were tried
+        lately."""
         # The oldest of them stands last.
         oldest = f"wrong_at__{GUESSES_MAX - 1}"
         over = Q(**{f"{oldest}__lte": Now() - GUESSES_TIME})
         return self.filter(Q(**{f"{oldest}__isnull": True}) | over)
 
     def spend(self, link_id: uuid.UUID) -> bool:
-        """Whether the link is live and had a download left, which is counted now. Of any number at
-        the same moment, as many are told so as there were left; none beyond the guesses."""
+        """Whether the link is live and had a download left, which this spends. Of any number of
+        calls at the same moment, only as many succeed as there were downloads left, and none beyond
+        the guesses."""
         left = Q(max_downloads=None) | Q(downloads__lt=F("max_downloads"))
         spent = self.live().open_to_guesses().filter(left, id=link_id)
         return bool(spent.update(downloads=F("downloads") + 1))
 
     def count_guess(self, link_id: uuid.UUID) -> bool:
-        """Whether the link is live and open to guesses, of which one more is counted as wrong now.
-        Of any number at the same moment, GUESSES_MAX are."""
+        """Whether the link is live and accepts a guess, which this counts as wrong. Of any number
+        of calls at the same moment, at most GUESSES_MAX succeed."""
         newest_first = "(array_prepend(statement_timestamp(), %(expressions)s))[1:%(most)s]"
         with_this = Func(F("wrong_at"), template=newest_first, most=GUESSES_MAX)
         guessed = self.live().open_to_guesses().filter(id=link_id)
@@ -90,7 +92,7 @@ class LinkQuerySet(models.QuerySet["Link"]):
 
 
 class Link(models.Model):
-    """What is shared: a token that leads to one image, or to files that were sent together.
+    """A share link: a token that leads to one image, or to files that were sent together.
 
     It goes with the last of them.
     """
