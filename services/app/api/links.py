@@ -95,6 +95,7 @@ def shown_link(request: HttpRequest, link: Link) -> dict[str, Any]:
         "size": link.size_bytes,
         "ttl": int(link.ttl.total_seconds()),
         "protected": link.is_protected,
+        "has_password": bool(link.password),
         "max_downloads": link.max_downloads,
         "downloads": link.downloads,
         "expires_at": link.expires_at,

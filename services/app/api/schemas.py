@@ -192,6 +192,7 @@ class LinkOut(Schema):
     size: int
     ttl: int = Field(description="Seconds, as last set.")
     protected: bool = Field(description="Whether only a POST opens the link.")
+    has_password: bool
     max_downloads: int | None = Field(description="How often the link opens. Null: any number.")
     downloads: int = Field(description="How often the link has been opened while protected.")
     expires_at: datetime | None = Field(description="Null while it has no uploads.")

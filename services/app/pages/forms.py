@@ -22,6 +22,7 @@ from uploads.models import Kind, Link
 T = TypeVar("T")
 R = TypeVar("R")
 
+USUAL_DOWNLOADS = [1, 2, 5, 10]
 USUAL_TTLS = [5 * MINUTE, 15 * MINUTE, HOUR, DAY]
 # Not every system knows the content type of these two.
 ACCEPTED = [*images.IMAGE_TYPES, ".heic", ".heif"]
@@ -53,6 +54,20 @@ class TtlField(forms.IntegerField):
         seconds: int | None = super().clean(value)
         checked(limits.check_ttl, seconds)
         return seconds
+
+
+class PasswordField(forms.CharField):
+    """The password of a link; may be empty."""
+
+    def clean(self, value: Any) -> str:
+        return checked(limits.check_password, super().clean(value))
+
+
+class DownloadsField(forms.IntegerField):
+    """How often a link opens; any number that the limits allow, of which the form offers a few."""
+
+    def clean(self, value: Any) -> int | None:
+        return checked(limits.check_max_downloads, super().clean(value))
 
 
 class FilesInput(forms.FileInput):
@@ -116,6 +131,7 @@ def check_file(kind: Kind, file: ArrivedFile) -> None:
 class UploadForm(forms.Form):
     """The base of both forms."""
 
+    folded: tuple[str, ...] = ()  # the fields that are seldom wanted
     called: str  # the field in which the visitor names the upload
     chosen: str  # the field of the files
     ttl = TtlField(label=gettext_lazy("Delete after"), required=False)
@@ -132,6 +148,16 @@ class UploadForm(forms.Form):
     def limits_sentence(self) -> str:
         """The form's limits, in words."""
         raise NotImplementedError
+
+    @property
+    def folded_fields(self) -> list[forms.BoundField]:
+        """The fields that stand folded before the files."""
+        return [self[name] for name in self.folded if name in self.fields]
+
+    @property
+    def is_unfolded(self) -> bool:
+        """Whether something was said in a folded field."""
+        return any(field.data or field.errors for field in self.folded_fields)
 
     @property
     def arrived(self) -> list[ArrivedFile]:
@@ -164,6 +190,10 @@ class ImagesForm(UploadForm):
     name = NameField(gettext_lazy("Name (optional)"))
     field_order = ["name", "ttl", "image"]
 
+    def clean(self) -> None:
+        if self.data.get("password") or self.data.get("max_downloads"):  # no field of this form
+            checked(limits.check_may_protect, Kind.IMAGE.value)
+
     def limits_sentence(self) -> str:
         sentence = _(
             "%(types)s. Up to %(size)s and %(megapixels)s megapixels each,"
@@ -191,13 +221,30 @@ class FileForm(UploadForm):
     )
     text = TextField(gettext_lazy("Or write a text"))
     description = NameField(gettext_lazy("Description (optional)"))
-    field_order = ["description", "ttl", "file", "text"]
+    password = PasswordField(
+        label=gettext_lazy("Password"),
+        help_text=gettext_lazy("Whoever opens the link needs it. Nobody can look it up later."),
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+    max_downloads = DownloadsField(
+        label=gettext_lazy("How often the link opens"),
+        help_text=gettext_lazy("After that it is gone. Previews of chats don't count."),
+        required=False,
+    )
+    folded = ("password", "max_downloads")
+    field_order = ["description", "ttl", *folded, "file", "text"]
 
     def __init__(self, *args: Any, joined: Link | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.joined = joined
-        if joined:  # whose name and time are those of all that joins it
-            del self.fields["description"], self.fields["ttl"]
+        self.fields["password"].widget.attrs["maxlength"] = limits.PASSWORD_MAX
+        offered = [("", _("Any number of times")), *((n, n) for n in USUAL_DOWNLOADS)]
+        self.fields["max_downloads"].widget = forms.Select(choices=offered)
+        if joined:  # whose name, time and protection are those of all that joins it
+            for name in ("description", "ttl", *self.folded):
+                del self.fields[name]
             self.fields["link"].initial = joined.id
         if self.data.get("text", "").strip():
             self.fields["file"].required = False

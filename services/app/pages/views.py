@@ -53,6 +53,7 @@ class UploadsPage(VisitorView):
             return self.show(form, status=422)
         received = 0
         link_id = form.cleaned_data.get("link")
+        protection = {name: form.cleaned_data[name] for name in form.folded if name in form.fields}
         try:
             address = request.META["REMOTE_ADDR"]
             # The first was counted before the form was read.
@@ -67,10 +68,11 @@ class UploadsPage(VisitorView):
                     ttl=form.cleaned_data.get("ttl"),
                     address=source_of(address),
                     link_id=link_id,
+                    **protection,
                 )
                 upload = receive_upload(claim, file.content)
                 if self.kind == Kind.FILE:  # what is sent together is one link
-                    link_id = upload.link_id
+                    link_id, protection = upload.link_id, {}
                 received += 1
         except UploadError as error:
             form.report(error.sentence, received)

@@ -62,6 +62,15 @@ def contents(link: Link) -> str:
     return amount if len(link.live_uploads) == 1 else f"{files(link)}, {amount}"
 
 
+def protection(link: Link) -> str:
+    """How a link is protected: `Password · 2 of 5 downloads`; empty where it is not."""
+    parts = [_("Password")] if link.password else []
+    if link.max_downloads is not None:
+        sentence = _("%(count)d of %(most)d downloads")
+        parts.append(sentence % {"count": link.downloads, "most": link.max_downloads})
+    return " · ".join(parts)
+
+
 def files(link: Link) -> str:
     """`3 files`."""
     count = len(link.live_uploads)

@@ -146,8 +146,15 @@ def check_max_downloads(count: int | None) -> int | None:
 def hash_password(password: str) -> str:
     """The password as it is kept: blank where there is none; raises InvalidUpload.
 
-    Half a second of CPU. The hash is of the composed form, which not every keyboard sends.
+    Half a second of CPU.
     """
+    password = check_password(password)
+    return make_password(password) if password else ""
+
+
+def check_password(password: str) -> str:
+    """The password of a link in Unicode's composed form, which not every keyboard sends; may be
+    empty; raises InvalidUpload."""
     password = composed_password(password)
     if len(password) > PASSWORD_MAX:
         raise InvalidUpload(
@@ -156,7 +163,7 @@ def hash_password(password: str) -> str:
         )
     if has_unshown_characters(password):
         raise InvalidUpload(_("The password contains a line break or another invisible character."))
-    return make_password(password) if password else ""
+    return password
 
 
 def composed_password(password: str) -> str:

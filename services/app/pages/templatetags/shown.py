@@ -16,6 +16,7 @@ register.filter(wording.time_left)
 register.filter(wording.title)
 register.filter(wording.described)
 register.filter(wording.contents)
+register.filter(wording.protection)
 register.filter(limits.size)
 register.filter(icon)
 

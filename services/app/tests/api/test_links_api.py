@@ -16,8 +16,8 @@ from uploads.storage import storage
 pytestmark = pytest.mark.django_db
 
 FIELDS = {
-    "id", "link", "name", "uploads", "size", "ttl", "protected", "max_downloads", "downloads",
-    "expires_at", "seconds_left", "zip",
+    "id", "link", "name", "uploads", "size", "ttl", "protected", "has_password", "max_downloads",
+    "downloads", "expires_at", "seconds_left", "zip",
 }  # fmt: skip
 
 

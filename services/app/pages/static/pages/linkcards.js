@@ -8,6 +8,12 @@ const pathOf = ({ folder, filename }) => (folder ? `${folder}/${filename}` : fil
 const addressOf = (upload) =>
   `${upload.link}/${pathOf(upload).split("/").map(encodeURIComponent).join("/")}`;
 
+function protectionOf({ has_password, downloads, max_downloads }) {
+  const parts = has_password ? [words.password] : [];
+  if (max_downloads) parts.push(put(words.downloads, { count: downloads, most: max_downloads }));
+  return parts.join(" · ");
+}
+
 export const makeLinkCard = () => clone("link");
 
 /** Fill the card in. What it has is kept, so that nothing that somebody is at goes. */
@@ -24,6 +30,7 @@ export function updateLinkCard(card, { uploads, ...link }) {
     filename: title,
     described: title === link.name ? "" : link.name,
     contents: several ? `${files}, ${bytes}` : bytes,
+    protection: protectionOf(link),
     qr: `${link.link}.svg`,
     address: several ? "" : addressOf(uploads[0]),
     add: `?link=${link.id}`,

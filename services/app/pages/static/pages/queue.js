@@ -34,6 +34,9 @@ export function add(files, link = form.elements.link?.value) {
   const called = form.elements.name ?? form.elements.description;
   const wanted = { name: called?.value ?? "" };
   if (form.elements.ttl) wanted.ttl = Number(form.elements.ttl.value);
+  const { password, max_downloads: most } = form.elements;
+  if (password?.value) wanted.password = password.value;
+  if (most?.value) wanted.max_downloads = Number(most.value);
   const batch = kind === "file" ? new Batch(link, wanted, files.length > 1) : null;
   const claim = batch ? { kind } : { kind, ...wanted };
   const rows = [...files].map((file) => new Row(file, claim, batch));
@@ -44,6 +47,7 @@ export function add(files, link = form.elements.link?.value) {
     showNotice(put(words.only_kept, { count: rows.length, names: names.join(", ") }));
   }
   if (called && !link) called.value = "";
+  if (password) password.value = most.value = ""; // each link is protected as its sender says
   rows[0].element.scrollIntoView({ block: "nearest" });
   say(put(words.begun, { name: rows.map((row) => row.file.name).join(", ") }));
 }
