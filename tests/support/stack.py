@@ -223,6 +223,7 @@ class Stack:
         """No row, no object, no message from an earlier test."""
         self.sql("DELETE FROM uploads_upload")
         self.sql("DELETE FROM uploads_pack")
+        self.sql("DELETE FROM uploads_link")
         self.sql("DELETE FROM uploads_purgekey")
         # As after a release: otherwise each test would begin with a reconcile.
         self.sql(

@@ -108,7 +108,18 @@ def doors(disk, receive, settings):
     ticket = storage().ticket(file.incoming_key, size_bytes=4, content_type="", seconds=60).url
     secret = follow.deletion_secret(file)
     return [
-        *("/", "/files/", "/files", "/images/clear/", "/files/clear/", "/favicon.ico", "//", "/x"),
+        *(
+            "/",
+            "/files/",
+            "/files/?link=x",
+            "/files",
+            "/images/clear/",
+            "/files/clear/",
+            "/favicon.ico",
+            "//",
+            "/x",
+        ),
+        *(f"/links/{file.link_id}/delete/", f"/files/?link={file.link_id}", "/files/?link=x"),
         *(f"/uploads/{file.id}/delete/", f"/uploads/{uuid.uuid4()}/delete/", "/uploads/1/delete/"),
         *(f"/f/{file.link.token}", f"/i/{image.link.token}", "/f/x", "/i/" + "x" * 500, "/f/%00"),
         *(f"/f/{file.link.token}.svg", f"/i/{image.link.token}.svg", "/f/x.svg"),
