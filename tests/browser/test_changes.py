@@ -78,7 +78,7 @@ class TestForm:
     def change(self, person):
         return person.page.get_by_role("link", name=re.compile("^Change "))
 
-    def test_i_change_the_time_and_the_name_on_the_card(self, person, friend, path, sent):
+    def test_i_change_the_time_and_the_name_on_the_card(self, person, path, sent):
         person.open(path).drop(sent)
         self.change(person).click()
         expect(person.find("#change_ttl")).to_be_focused()
@@ -94,7 +94,6 @@ class TestForm:
         expect(self.change(person)).to_be_focused()
         expect(person.cards).to_have_count(1)
         person.is_accessible()
-        friend.page.goto(person.find("#uploads code").inner_text())
 
     def test_i_am_told_what_is_wrong_in_the_dialog_and_can_leave_it(self, person, path, sent):
         person.open(path).drop(sent)
@@ -135,3 +134,25 @@ class TestForm:
         person.button("Save").click()
         expect(person.find("#messages")).to_contain_text("will be deleted in 5 minutes.")
         person.is_accessible()
+
+
+def test_i_protect_a_link_on_its_card_and_open_it_again(person, friend):
+    person.open("/files/").drop(NOTES)
+    change = person.page.get_by_role("link", name=re.compile("^Change "))
+    change.click()
+    person.find("#change_password").fill("s3cret")
+    person.find("#change_max_downloads").select_option("5")
+    person.is_accessible()
+    person.button("Save").click()
+    expect(person.find("#uploads")).to_contain_text("0 of 5 downloads")
+    link = person.find("#uploads code").inner_text()
+    friend.page.goto(link)
+    expect(friend.find("main")).not_to_contain_text("notes.txt")
+    change.click()
+    person.find("#change_open_to_all").check()
+    person.find("#change_max_downloads").select_option("")
+    person.is_accessible()
+    person.button("Save").click()
+    expect(person.find("#uploads")).not_to_contain_text("of 5 downloads")
+    friend.page.goto(link)
+    expect(friend.find("h1")).to_have_text("notes.txt")

@@ -41,8 +41,9 @@ def change(client, link, **fields):
     return client.post(address(link), {"csrfmiddlewaretoken": token, **fields})
 
 
-def options(html: str) -> list[str]:
-    return re.findall(r'<option value="(\d*)"', html)
+def options(html: str, field: str = "ttl") -> list[str]:
+    select = html[html.index(f'<select name="{field}"') :].partition("</select>")[0]
+    return re.findall(r'<option value="(\d*)"', select)
 
 
 def test_it_shows_what_there_is_and_offers_what_is_allowed(visitor, link):
@@ -134,3 +135,53 @@ def test_each_card_leads_to_it(s3, visitor, ready, receive):
     image, file = ready(), receive("file", b"x")
     assert address(image.link) in visitor.get("/").content.decode()
     assert address(file.link) in visitor.get("/files/").content.decode()
+
+
+class TestProtection:
+    def fields(self, answer) -> set[str]:
+        return set(re.findall(r'id="change_(\w+?)"', answer.content.decode()))
+
+    def test_what_can_be_changed_depends_on_what_there_is(self, s3, visitor, link, receive):
+        usual = {"ttl", "name", "password", "max_downloads"}
+        assert self.fields(visitor.get(address(link))) & {*usual, "open_to_all"} == usual
+        Link.objects.update(password="a hash")
+        assert "open_to_all" in self.fields(visitor.get(address(link)))
+        image = self.fields(visitor.get(address(receive("image").link)))
+        assert not image & {"password", "max_downloads", "open_to_all"}
+
+    def test_a_password_is_put_on_kept_and_taken_off(self, visitor, link):
+        change(visitor, link, name="Trip", password="s3cret")
+        first = Link.objects.get().password
+        assert first
+        answer = visitor.get(address(link))
+        assert "s3cret" not in answer.content.decode()
+        assert first not in answer.content.decode()
+        change(visitor, link, name="Trip")
+        assert Link.objects.get().password == first
+        change(visitor, link, name="Trip", password="other")
+        assert Link.objects.get().password not in {"", first}
+        change(visitor, link, name="Trip", open_to_all="on")
+        assert not Link.objects.get().is_protected
+
+    def test_downloads_are_offered_above_those_that_there_were(self, visitor, link):
+        change(visitor, link, max_downloads=7)
+        Link.objects.update(downloads=2)
+        html = visitor.get(address(link)).content.decode()
+        assert options(html, "max_downloads") == ["", "5", "7", "10"]
+        assert "Downloads so far: 2" in html
+        change(visitor, link, max_downloads=7, name="Same")
+        assert Link.objects.values_list("max_downloads", "name").get() == (7, "Same")
+        answer = change(visitor, link, max_downloads=1)
+        assert answer.status_code == 422
+        assert "more than the 2" in message(answer)
+        change(visitor, link, max_downloads="")
+        assert Link.objects.get().max_downloads is None
+
+    def test_too_many_passwords_are_told_when_to_come_back(
+        self, visitor, link, settings, redis, one_minute
+    ):
+        settings.UPLOAD_RATE = 1
+        assert change(visitor, link, password="a").status_code == 302
+        answer = change(visitor, link, password="b")
+        assert (answer.status_code, answer["Retry-After"]) == (429, "40")
+        assert change(visitor, link, ttl=60).status_code == 302
