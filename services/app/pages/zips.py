@@ -29,6 +29,8 @@ class Zip(LinkView):
             # A file that has vanished would hold up the zip, so its row is discarded now.
             page_check().present(uploads_behind(token=token, kind=Kind.FILE, opener=self.opener))
             response = self.waiting(error) if prefers_html(request) else line_of(error)
+            # Django's own mark: to wait is no error, and is asked for every other second.
+            response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         patch_vary_headers(response, ["Accept"])
         return response
 

@@ -77,11 +77,22 @@ def test_of_an_expired_link_there_is_none(store, client, files, address):
     assert client.get(address).status_code == 404
 
 
-def test_of_a_protected_link_there_is_none(store, client, files, address):
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_of_a_protected_link_nobody_gets_it(store, client, files, address, method):
     client.get(address)
     pack_files(pack_id=Pack.objects.get().id)
     Link.objects.update(max_downloads=1)
-    assert client.get(address).status_code == 404
+    for accept, status in (("*/*", 403), ("text/html", 200)):  # a line, or the closed page
+        answer = getattr(client, method)(address, headers={"Accept": accept})
+        assert answer.status_code == status
+        assert "Location" not in answer
+    assert Link.objects.get().downloads == 0
+
+
+def test_of_a_protected_link_nobody_has_it_begun(store, client, address):
+    Link.objects.update(max_downloads=1)
+    client.get(address)
+    assert not Pack.objects.exists()
 
 
 def test_of_an_image_there_is_none(store, client, receive):
@@ -113,3 +124,8 @@ def test_the_page_of_several_leads_to_it_and_that_of_one_does_not(store, client,
     for upload, there in ((files[0], True), (alone, False)):
         html = client.get(upload.link.get_absolute_url(), headers={"Accept": "text/html"})
         assert (f'href="/f/{upload.link.token}.zip"' in html.content.decode()) is there
+
+
+def test_whoever_waits_for_it_is_no_error_in_the_log(store, client, address, caplog):
+    assert client.get(address).status_code == 503
+    assert [record for record in caplog.records if record.name == "django.request"] == []
