@@ -2,6 +2,7 @@
 
 import base64
 import re
+from pathlib import Path
 
 import pytest
 import requests
@@ -500,6 +501,26 @@ class TestAccessibility:
             expect(person.find(".preview")).to_be_visible()
             person.find("summary").click()
             person.is_accessible()
+
+    def test_a_protected_link_is_closed_refused_open_and_used_up(self, person, visitor):
+        visitor.upload_file("a.txt", b"a", password="sesame", max_downloads=1)
+        (link,) = visitor.links("/files/")
+        person.page.goto(link)
+        password = person.page.get_by_label("Password")
+        expect(password).to_be_focused()
+        person.is_accessible()
+        password.fill("wrong")
+        person.button("Open").click()
+        expect(person.find("[role=alert]")).to_contain_text("This is not the password")
+        expect(password).to_be_focused()
+        person.is_accessible()
+        password.fill("sesame")
+        with person.page.expect_download() as download:
+            person.button("Open").click()
+        assert Path(download.value.path()).read_bytes() == b"a"
+        person.page.goto(link)
+        expect(person.find("main")).to_contain_text("This link has expired")
+        person.is_accessible()
 
     def test_what_lasts_a_moment_is(self, stack, person, visitor, scripts):
         visitor.upload_images(jpeg()[::2])
