@@ -11,7 +11,7 @@ from s3tasks.web.retry_after import set_retry_after
 from uploads.errors import StillPacking
 from uploads.existence import page_check
 from uploads.links.follow import uploads_behind
-from uploads.links.pack import follow_zip
+from uploads.links.zips import follow_zip
 from uploads.models import Kind
 from uploads.storage import Method
 

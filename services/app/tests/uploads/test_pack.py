@@ -20,7 +20,9 @@ from uploads.errors import (
     UploadNotFound,
 )
 from uploads.links import pack as packing
-from uploads.links.pack import follow_zip, pack_files
+from uploads.links import zips
+from uploads.links.pack import pack_files
+from uploads.links.zips import entries_of, follow_zip
 from uploads.models import Installation, Link, Pack, PurgeKey, Upload
 from uploads.storage import s3 as s3_module
 from uploads.sweeps import housekeeping
@@ -33,7 +35,7 @@ PART = 5 * 1024 * 1024  # the least that S3 takes
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
     """A zip of a few MiB has several."""
-    monkeypatch.setattr(packing, "PART_BYTES", PART)
+    monkeypatch.setattr(zips, "PART_BYTES", PART)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ class TestMade:
     def test_equal_names_are_numbered(self, names, expected):
         paths = [name.rpartition("/") for name in names]
         uploads = [Upload(folder=folder, filename=name, size_bytes=1) for folder, _, name in paths]
-        assert [entry.name for entry in packing.entries_of(uploads)] == expected
+        assert [entry.name for entry in entries_of(uploads)] == expected
 
     def test_whoever_asks_is_told_how_far_it_is(self, store, files, monkeypatch):
         step_by_step(monkeypatch)
@@ -447,13 +449,13 @@ class TestRoom:
         assert is_right(store, [one])
 
     def test_what_takes_too_large_parts_is_refused(self, store, files, monkeypatch):
-        monkeypatch.setattr(packing, "PARTS_MAX", 1)
-        monkeypatch.setattr(packing, "PART_BYTES_MAX", PART)
+        monkeypatch.setattr(zips, "PARTS_MAX", 1)
+        monkeypatch.setattr(zips, "PART_BYTES_MAX", PART)
         with pytest.raises(InvalidUpload):
             follow_zip(token=files[0].link.token)
 
     def test_a_long_zip_has_larger_parts(self, store, files, monkeypatch):
-        monkeypatch.setattr(packing, "PARTS_MAX", 2)
+        monkeypatch.setattr(zips, "PARTS_MAX", 2)
         pack = ask(files)
         assert pack.part_bytes == 6 * 1024 * 1024
         assert pack_files(pack_id=pack.id).left == 0
