@@ -95,7 +95,8 @@ class TestRedis:
 
     @pytest.mark.parametrize("fault", ["flushed", "restarted", "silent"])
     def test_it_loses_nothing_and_pages_answer_meanwhile(self, stack, visitor, fault):
-        visitor.upload_file("due.txt", b"due", ttl=3)
+        due = [("file", (name, b"due")) for name in ("due.txt", "too.txt")]  # one link
+        assert visitor.post("/files/", due, ttl=3).status_code == 200
         visitor.upload_images(("before.png", photo(640, 480, "PNG")))
         if fault == "flushed":
             stack.compose("exec", "-T", "redis", "redis-cli", "flushall")
@@ -118,6 +119,7 @@ class TestRedis:
         visitor.wait_for_pictures(3, seconds=60)
         wait_for(lambda: visitor.links("/files/") == [], 60, "what was due is off the page")
         wait_for(lambda: stack.count("upload") == 3, 60, "what was due is discarded")
+        wait_for(lambda: stack.count("link") == 3, 60, "its link with it")
         stack.is_settled(60)
 
 
@@ -131,7 +133,7 @@ class TestWorkerKilled:
         stack.kill("worker")
         stack.up("worker")
         stack.is_settled(120)
-        assert (stack.count("upload"), stack.objects()) == (0, set())
+        assert (stack.count("upload"), stack.count("link"), stack.objects()) == (0, 0, set())
 
     def test_in_the_middle_of_making_an_image_safe(self, stack, visitor):
         visitor.upload_images(("large.png", slow_image()))
@@ -159,14 +161,22 @@ class TestWorkerKilled:
         wait_for(lambda: not stack.objects(), 60, "nothing of it is left")
 
 
+FILES_A_LINK = 4
+
+
 def put_files(stack, count: int) -> None:
-    """So many live files, with their objects, as the app would have written them."""
+    """So many live files, four behind each link, with their objects, as the app writes them."""
     stack.sql(
-        "INSERT INTO uploads_upload (id, kind, state, owner, token, name, filename, size_bytes,"
-        " content_type, reason, ttl, created_at, expires_at, attempts)"
-        " SELECT gen_random_uuid(), 'file', 'ready', gen_random_uuid(), left(md5(n::text), 22), '',"
-        " 'a.txt', 1, '', '', '1 hour', now(), now() + interval '1 hour', 0"
-        f" FROM generate_series(1, {count}) n"
+        "INSERT INTO uploads_link (id, token, kind, owner, name, ttl, expires_at, password)"
+        " SELECT gen_random_uuid(), left(md5(n::text), 22), 'file', gen_random_uuid(), '',"
+        " '1 hour', now() + interval '1 hour', ''"
+        f" FROM generate_series(1, {count // FILES_A_LINK}) n"
+    )
+    stack.sql(
+        "INSERT INTO uploads_upload (id, kind, state, owner, link_id, filename, size_bytes,"
+        " content_type, reason, expires_at, attempts)"
+        " SELECT gen_random_uuid(), 'file', 'ready', owner, id, n || '.txt', 1, '', '',"
+        f" expires_at, 0 FROM uploads_link, generate_series(1, {FILES_A_LINK}) n"
     )
     client = stack.s3()
     with ThreadPoolExecutor(16) as pool:

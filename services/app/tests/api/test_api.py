@@ -20,7 +20,8 @@ pytestmark = pytest.mark.django_db
 
 FIELDS = {
     "id", "kind", "state", "reason", "name", "filename", "folder", "size", "content_type", "link",
-    "link_id", "thumbnail", "expires_at", "seconds_left",
+    "link_id", "thumbnail", "expires_at", "seconds_left", "protected", "max_downloads",
+    "downloads",
 }  # fmt: skip
 
 

@@ -258,7 +258,8 @@ class TestFiles:
         settings.UPLOAD_TTL = 120
         settings.UPLOAD_TTL_MAX = 3600
         html = client.get("/files/").content.decode()
-        values = [part.partition('"')[0] for part in html.split('<option value="')[1:]]
+        choices = html.partition('name="ttl"')[2].partition("</select>")[0]
+        values = [part.partition('"')[0] for part in choices.split('<option value="')[1:]]
         assert values == ["120", "300", "900", "3600"]
         assert '<option value="120" selected>2 minutes</option>' in html
 

@@ -21,7 +21,7 @@ from uploads.errors import (
     WrongPassword,
 )
 from uploads.limits import DOWNLOADS_MAX, PASSWORD_MAX, check_claim
-from uploads.links import follow, pack, protection
+from uploads.links import follow, pack, protection, zips
 from uploads.links.protection import NOBODY, Opener, new_pass, open_link
 from uploads.models import GUESSES_MAX, Kind, Link, Upload
 from uploads.sweeps import housekeeping
@@ -315,11 +315,11 @@ class TestLastDownload:
         attempt(link)
         opener = Opener(secret=new_pass(link))
         with pytest.raises(StillPacking):
-            pack.follow_zip(token=link.token, opener=opener)
+            zips.follow_zip(token=link.token, opener=opener)
         pack.pack_files(pack_id=link.pack.id)
-        assert fetch(pack.follow_zip(token=link.token, opener=opener)).body.count(b"1234") == 3
+        assert fetch(zips.follow_zip(token=link.token, opener=opener)).body.count(b"1234") == 3
         with pytest.raises(UploadNotFound):
-            pack.follow_zip(token=link.token)
+            zips.follow_zip(token=link.token)
 
     def test_nothing_joins_it_any_more(self, store, protect, receive):
         link = protect(max_downloads=1)
