@@ -433,7 +433,7 @@ class TestWithoutScripts:
         person.button("Delete b.txt").click()
         expect(person.find("#messages")).to_contain_text("b.txt was deleted.")
         expect(person.cards).to_have_count(1)
-        person.find("summary").click()
+        person.find(".clear summary").click()
         person.button("Yes, delete all").click()
         expect(person.cards).to_have_count(0)
         assert stack.count("upload") == 0
