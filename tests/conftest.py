@@ -42,7 +42,7 @@ def pytest_report_header():
     """What is said before the first test."""
     reason = why_no_engine()
     what = f"skipped: {reason}" if reason else "containers are built, used and broken"
-    return f"stack: {what}. All tests take about 15 minutes on two cores, the app's own about 4."
+    return f"stack: {what}. All tests take about 20 minutes on two cores, the app's own about 6."
 
 
 def pytest_xdist_auto_num_workers():

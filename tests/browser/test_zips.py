@@ -18,7 +18,8 @@ def test_whoever_waits_sees_how_far_it_is_and_gets_it(stack, visitor, somebody, 
     if not scripts:
         person.without_our_scripts()
     got: list[Download] = []
-    person.page.on("download", lambda download: got.append(download))  # noqa: PLW0108  no built-in may be one
+    # Playwright takes no built-in function for a handler.
+    person.page.on("download", lambda download: got.append(download))  # noqa: PLW0108
     person.page.goto(link)
     stack.compose("stop", "--timeout", "0", "worker")
     try:
