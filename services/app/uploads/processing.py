@@ -18,11 +18,11 @@ from django.utils.translation import gettext_noop
 from uploads import images
 from uploads.discard import queue_keys, release_incoming
 from uploads.errors import DecoderStopped, ImageRejected, NotItsTurn, QuotaExceeded
+from uploads.leases import RETELL_AFTER, LeaseLost, take_lease
 from uploads.models import Installation, State, Upload
 from uploads.quotas import check_shares, lock_owner, reserve_bytes
 from uploads.storage import storage
 
-RETELL_AFTER = timedelta(seconds=30)  # after which a worker gets another message about an image
 # The worker's process is killed at its task's hard time limit, which is shorter than the lease. A
 # picture waits for its turn for at most a third of it (images.safe.PATIENCE).
 IMAGE_TIME_LIMIT = 90  # seconds
@@ -60,10 +60,6 @@ def make_image_safe(*, upload_id: uuid.UUID) -> State | None:
     except Exception:
         release_image(upload, attempts=upload.attempts)
         raise
-
-
-class LeaseLost(Exception):
-    """The image is gone, or another run of the worker has the lease."""
 
 
 def attempt_image(upload: Upload) -> State | None:
@@ -165,20 +161,9 @@ def lease_image(upload_id: uuid.UUID) -> Upload | None:
 
     An image that has used up its attempts is rejected: it killed the worker each time.
     """
-    with transaction.atomic():
-        upload = (
-            Upload.objects.live()
-            .filter(id=upload_id, state=State.CHECKING)
-            .exclude(lease__isnull=False, lease_until__gt=Now())
-            .select_for_update(skip_locked=True)
-            .first()
-        )
-        if upload is None:
-            return None
-        upload.lease = uuid.uuid4()
-        Upload.objects.filter(id=upload_id).update(
-            lease=upload.lease, lease_until=Now() + IMAGE_LEASE
-        )
+    upload = take_lease(Upload.objects.live().filter(state=State.CHECKING), upload_id, IMAGE_LEASE)
+    if upload is None:
+        return None
     if upload.attempts >= IMAGE_ATTEMPTS:
         reject_image(upload, KILLED_THE_WORKER)
         return None

@@ -69,19 +69,35 @@ def reconcile() -> dict[str, object]:
     return housekeeping.run("expire", "purge", "reconcile")
 
 
-class ImageHint(Hint):
-    """Hands an image back at once if its worker stops, so that the next one can take it."""
+class LeasedHint(Hint):
+    """Hands the leased row of its argument back at once if its worker stops, so that the next one
+    can take it."""
+
+    row: str  # what it is, in words
+
+    def hand_back(self, row_id: uuid.UUID) -> None:
+        """End the row's lease."""
+        raise NotImplementedError
 
     def on_retry(
         self, exc: Exception, task_id: str, args: tuple[str, ...], kwargs: Any, einfo: Any
     ) -> None:
         """Called in the worker's main process when its time for stopping is over."""
         try:
-            processing.hand_back_image(upload_id=uuid.UUID(args[0]))
-        except DatabaseError as error:  # the image then waits until its lease runs out
-            log.warning("An image could not be handed back: %s", error)
+            self.hand_back(uuid.UUID(args[0]))
+        except DatabaseError as error:  # the row then waits until its lease runs out
+            log.warning("%s could not be handed back: %s", self.row, error)
         finally:
             connections.close_all()
+
+
+class ImageHint(LeasedHint):
+    """About an image."""
+
+    row = "An image"
+
+    def hand_back(self, row_id: uuid.UUID) -> None:
+        processing.hand_back_image(upload_id=row_id)
 
 
 @shared_task(name="make image safe", base=ImageHint, time_limit=processing.IMAGE_TIME_LIMIT)
@@ -91,19 +107,13 @@ def make_image_safe(upload_id: str) -> str:
     return state or "nothing to do"
 
 
-class PackHint(Hint):
-    """Hands a zip back at once if its worker stops, so that the next one can take it."""
+class PackHint(LeasedHint):
+    """About a zip."""
 
-    def on_retry(
-        self, exc: Exception, task_id: str, args: tuple[str, ...], kwargs: Any, einfo: Any
-    ) -> None:
-        """Called in the worker's main process, when its time to stop is over."""
-        try:
-            packing.hand_back_pack(pack_id=uuid.UUID(args[0]))
-        except DatabaseError as error:  # then its lease runs out
-            log.warning("A zip could not be handed back: %s", error)
-        finally:
-            connections.close_all()
+    row = "A zip"
+
+    def hand_back(self, row_id: uuid.UUID) -> None:
+        packing.hand_back_pack(pack_id=row_id)
 
 
 @shared_task(

@@ -19,6 +19,7 @@ from uploads.errors import (
     StorageUnavailable,
     UploadNotFound,
 )
+from uploads.leases import take_lease
 from uploads.links import pack as packing
 from uploads.links import zips
 from uploads.links.pack import pack_files
@@ -189,7 +190,7 @@ class TestInSteps:
 
     def test_two_runs_of_the_worker_have_it_never_both(self, store, files):
         pack = ask(files)
-        assert packing.lease_pack(pack.id) is not None
+        assert take_lease(Pack.objects.wanted(), pack.id, packing.LEASE) is not None
         assert pack_files(pack_id=pack.id) is None
         packing.hand_back_pack(pack_id=pack.id)
         assert pack_files(pack_id=pack.id).left == 0
@@ -246,7 +247,7 @@ class TestKilled:
     def test_a_stop_of_ours_costs_nothing(self, store, files, monkeypatch):
         pack = ask(files)
         for _ in range(10):
-            assert packing.lease_pack(pack.id) is not None
+            assert take_lease(Pack.objects.wanted(), pack.id, packing.LEASE) is not None
             packing.hand_back_pack(pack_id=pack.id)
         assert pack_files(pack_id=pack.id).left == 0
 

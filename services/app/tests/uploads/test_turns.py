@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from support import APP
 from support.samples import keys
-from uploads import discard, processing, tasks
+from uploads import discard, leases, processing, tasks
 from uploads.models import PurgeKey, Sweep, Upload
 from uploads.sweeps import clocks, expire, housekeeping, purge, reconcile, turns
 
@@ -168,7 +168,7 @@ class TestRest:
     def test_an_image_waits_once_no_slot_takes_it(self, store, receive):
         upload = receive("image")
         assert not turns.image_waits()  # told a moment ago
-        Upload.objects.update(lease_until=Now() + processing.RETELL_AFTER - turns.IMAGE_WAITS)
+        Upload.objects.update(lease_until=Now() + leases.RETELL_AFTER - turns.IMAGE_WAITS)
         assert turns.image_waits()
         processing.lease_image(upload.id)
         assert not turns.image_waits()

@@ -16,8 +16,8 @@ from psycopg2.errors import LockNotAvailable  # type: ignore[import-untyped]
 from uploads import images, limits
 from uploads.discard import discard_packs_of, discard_uploads, queue_keys, release_incoming
 from uploads.errors import BytesMissing, InvalidUpload, StillChecking, UploadNotFound
+from uploads.leases import RETELL_AFTER
 from uploads.models import Kind, Link, Refusal, State, Upload
-from uploads.processing import RETELL_AFTER
 from uploads.quotas import lock_owner
 from uploads.storage import StoredObject, storage
 

@@ -19,9 +19,10 @@ from django.db.models.functions import Now
 
 from uploads.discard import discard_packs, queue_key
 from uploads.errors import StorageUnavailable
+from uploads.leases import RETELL_AFTER, LeaseLost, take_lease
 from uploads.links.archive import Archive
-from uploads.links.zips import RETELL_AFTER, ZIP_TYPE, entries_of
-from uploads.models import Moment, Pack, State, Upload
+from uploads.links.zips import ZIP_TYPE, entries_of
+from uploads.models import Pack, State, Upload
 from uploads.storage import ANY_PARTS, NO_ANSWER, storage
 
 log = logging.getLogger(__name__)
@@ -33,10 +34,6 @@ SOFT_LIMIT, LIMIT = 60, 75
 # and only one of them goes on.
 LEASE = timedelta(seconds=30)
 FAILURES = 5  # in a row, after which the zip is discarded; the next request begins a new one
-
-
-class LeaseLost(Exception):
-    """The pack is gone, or another run of the worker has it."""
 
 
 class FileVanished(Exception):
@@ -58,7 +55,7 @@ def pack_files(*, pack_id: uuid.UUID) -> Packed | None:
 
     Raises the error that ended the step, after which a sweep sends another message.
     """
-    pack = lease_pack(pack_id)
+    pack = take_lease(Pack.objects.wanted(), pack_id, LEASE)
     if pack is None:
         return None
     try:
@@ -169,23 +166,6 @@ def packed(pack: Pack) -> Packed:
     return Packed(files=len(pack.files), bytes=pack.stored_bytes, left=left)
 
 
-def lease_pack(pack_id: uuid.UUID) -> Pack | None:
-    """The pack, leased to this run of the worker, or None if it is gone, ready or leased to another
-    run."""
-    with transaction.atomic():
-        pack = (
-            Pack.objects.wanted()
-            .filter(id=pack_id)
-            .exclude(lease__isnull=False, lease_until__gt=Now())
-            .select_for_update(skip_locked=True, of=("self",))
-            .first()
-        )
-        if pack is not None:
-            pack.lease = uuid.uuid4()
-            Pack.objects.filter(id=pack_id).update(lease=pack.lease, lease_until=Now() + LEASE)
-    return pack
-
-
 def keep_lease(pack: Pack, **changes: object) -> None:
     """Write the progress, and renew the lease. Raises LeaseLost."""
     values = {"lease_until": Now() + LEASE, **changes}
@@ -209,14 +189,3 @@ def hand_back_pack(*, pack_id: uuid.UUID) -> None:
     """End the lease; a sweep sends another message. Only for the process that interrupted the
     step."""
     Pack.objects.filter(id=pack_id, lease__isnull=False).update(lease=None, lease_until=Now())
-
-
-def requeue_stalled_packs(now: Moment, most: int) -> list[uuid.UUID]:
-    """The packs that no worker has leased for too long, at most so many; each gets another
-    message."""
-    with transaction.atomic():
-        forgotten = Pack.objects.unattended(now).order_by("lease_until")
-        free = forgotten.select_for_update(skip_locked=True, of=("self",))
-        ids = list(free.values_list("id", flat=True)[:most])
-        Pack.objects.filter(id__in=ids).update(lease=None, lease_until=Now() + RETELL_AFTER)
-    return ids

@@ -5,7 +5,6 @@ A worker makes it: `uploads.links.pack`.
 
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import PurePosixPath
 
 from django.db import transaction
@@ -14,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from uploads.discard import discard_packs_of
 from uploads.errors import InvalidUpload, StillPacking, UploadNotFound
+from uploads.leases import RETELL_AFTER
 from uploads.links.archive import Archive, Entry
 from uploads.links.follow import uploads_behind
 from uploads.links.protection import LINK_LIFE, NOBODY, Opener
@@ -22,7 +22,6 @@ from uploads.quotas import reserve_zip
 from uploads.storage import Method, storage
 
 ZIP_TYPE = "application/zip"
-RETELL_AFTER = timedelta(seconds=30)  # after which a worker gets another message about a zip
 MIB = 1024 * 1024
 # Two of them are in memory. S3 takes 10,000 of at least 5 MiB:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html

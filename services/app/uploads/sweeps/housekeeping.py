@@ -14,9 +14,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Greatest, Now
 
-from uploads.links.pack import requeue_stalled_packs
-from uploads.models import Moment, PurgeKey, Sweep, Upload
-from uploads.processing import RETELL_AFTER, remove_leftovers
+from uploads.leases import requeue_stalled
+from uploads.models import Moment, Pack, PurgeKey, Sweep, Upload
+from uploads.processing import remove_leftovers
 from uploads.sweeps import report, turns
 from uploads.sweeps.expire import (
     discard_deserted_links,
@@ -90,8 +90,8 @@ def find_due(now: Moment | None = None, *, images: int = TELL_MAX, packs: int = 
     present = [name for name in SWEEPS if SWEEPS[name].is_there(moment)]
     due = Due(
         sweeps=[name for name in present if not rests(name)],
-        images=requeue_stalled_images(moment, images),
-        packs=requeue_stalled_packs(moment, packs),
+        images=requeue_stalled(Upload.objects.unattended(moment), images),
+        packs=requeue_stalled(Pack.objects.unattended(moment), packs),
     )
     # A reconcile that is not due yet has neither succeeded nor failed.
     report.note_well([name for name in ("expire", "purge") if name not in present])
@@ -168,14 +168,3 @@ def reconcile_is_due() -> bool:
     every = timedelta(seconds=settings.RECONCILE_EVERY)
     resting = Sweep.objects.filter(name="reconcile").annotate(ran=ran)
     return not resting.filter(progress="", ran__gt=Now() - every, ran__lte=Now()).exists()
-
-
-def requeue_stalled_images(now: Moment, most: int = TELL_MAX) -> list[uuid.UUID]:
-    """The images that no worker has leased for too long, at most so many; each gets another
-    message."""
-    with transaction.atomic():
-        forgotten = Upload.objects.unattended(now).order_by("lease_until")
-        free = forgotten.select_for_update(skip_locked=True)
-        ids = list(free.values_list("id", flat=True)[:most])
-        Upload.objects.filter(id__in=ids).update(lease=None, lease_until=Now() + RETELL_AFTER)
-    return ids

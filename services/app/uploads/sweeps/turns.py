@@ -12,8 +12,8 @@ from datetime import timedelta
 from django.db import connection
 from django.db.models.functions import Now
 
+from uploads.leases import RETELL_AFTER
 from uploads.models import State, Sweep, Upload
-from uploads.processing import RETELL_AFTER
 
 LEAST = 2.0  # seconds that a sweep may always go on, or it would never finish
 MOST = 60.0  # seconds after which it reports, and lets another sweep go first
