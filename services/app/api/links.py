@@ -9,8 +9,7 @@ from ninja import Body, Router, Status
 
 from api.auth import Newcomer, OwnerToken, VisitorCookie, owner_token
 from api.schemas import LinkChange, LinkIn, LinkOut, MadeLinkOut
-from api.uploads import Request, owner_of, problems, shown
-from s3tasks.web import visitor_cookie
+from api.uploads import Request, owner_of, problems, renew_cookie, shown
 from s3tasks.web.share_link import address_of
 from uploads import discard
 from uploads.existence import page_check
@@ -40,8 +39,7 @@ def begin_link(
         password=wanted.password or "",
         max_downloads=wanted.max_downloads,
     )
-    if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the link
-        visitor_cookie.remember(request, response, request.auth)
+    renew_cookie(request, response)
     link = find_link(link_id=made.id, owner=made.owner)
     return Status(201, {**shown_link(request, link), "owner_token": owner_token(request.auth)})
 

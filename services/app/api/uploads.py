@@ -56,8 +56,7 @@ def begin_upload(
         **joining(claim),
     )
     claimed = ticket.claim_with_ticket(checked, content_type=claim.content_type)
-    if visitor_cookie.known(request) == request.auth:  # so that the cookie outlives the upload
-        visitor_cookie.remember(request, response, request.auth)
+    renew_cookie(request, response)
     return Status(
         201,
         {
@@ -112,6 +111,12 @@ def joining(claim: ImageClaim | FileClaim) -> dict[str, Any]:
     if isinstance(claim, ImageClaim):
         return {}
     return {"link_id": claim.link_id, "folder": claim.folder}
+
+
+def renew_cookie(request: Request, response: HttpResponse) -> None:
+    """Remember a visitor who has the cookie anew, so that it outlives what they have made now."""
+    if visitor_cookie.known(request) == request.auth:
+        visitor_cookie.remember(request, response, request.auth)
 
 
 def owner_of(request: Request) -> uuid.UUID:

@@ -20,7 +20,7 @@ from uploads.errors import LinkProtected, RateLimited, UploadError, UploadNotFou
 from uploads.existence import page_check
 from uploads.links.follow import follow_link, look_behind, signed_address, uploads_behind
 from uploads.links.preview import preview
-from uploads.links.protection import Opener, open_link
+from uploads.links.protection import Opener, gone, open_link
 from uploads.models import Kind, Upload
 from uploads.storage import Method
 
@@ -48,10 +48,19 @@ class LinkView(PageView):
 
     def bytes(self, token: str, path: str | None = None) -> HttpResponse:
         """A redirect to them."""
-        method: Method = "HEAD" if self.request.method == "HEAD" else "GET"
-        address = follow_link(
-            token=token, kind=self.kind, path=path, opener=self.opener, method=method
+        return self.lead_to(
+            follow_link(
+                token=token, kind=self.kind, path=path, opener=self.opener, method=self.method
+            )
         )
+
+    @property
+    def method(self) -> Method:
+        """What the address is signed for."""
+        return "HEAD" if self.request.method == "HEAD" else "GET"
+
+    def lead_to(self, address: str) -> HttpResponse:
+        """A redirect to a signed address."""
         response = redirect(address)
         # Before another site's page may show the file, browsers also check this header on the
         # redirect.
@@ -81,10 +90,7 @@ class Page(LinkView):
     opens a protected one, and spends a download of it."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        if prefers_html(request):
-            response = self.page(token)
-        else:
-            response = self.lines(token) or self.bytes(token)
+        response = self.page(token) if prefers_html(request) else self.for_programs(token)
         patch_vary_headers(response, ["Accept"])
         return response
 
@@ -102,11 +108,11 @@ class Page(LinkView):
             closed.remember(request, response, link)
         return response
 
-    def lines(self, token: str) -> HttpResponse | None:
-        """Of several files, `size name address` on a line each; None of one."""
+    def for_programs(self, token: str) -> HttpResponse:
+        """The bytes of one file; of several, `size name address` on a line each."""
         uploads = uploads_behind(token=token, kind=self.kind, opener=self.opener)
         if len(uploads) == 1:
-            return None
+            return self.lead_to(signed_address(uploads[0], self.method))
         lines = [
             f"{upload.size_bytes} {upload.path}"
             f" {self.request.build_absolute_uri(upload.file_address)}\n"
@@ -136,7 +142,7 @@ def present(uploads: list[Upload]) -> list[Upload]:
     """The uploads that have not vanished. Raises UploadNotFound if none is left."""
     found = page_check().present(uploads)
     if not found:
-        raise UploadNotFound(_("This link has expired, or it never existed."))
+        raise UploadNotFound(gone())
     return found
 
 

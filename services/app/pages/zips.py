@@ -13,7 +13,6 @@ from uploads.existence import page_check
 from uploads.links.follow import uploads_behind
 from uploads.links.zips import follow_zip
 from uploads.models import Kind
-from uploads.storage import Method
 
 
 class Zip(LinkView):
@@ -21,9 +20,8 @@ class Zip(LinkView):
     far it is. Of one file, too: who asks need not know how many there are."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
-        method: Method = "HEAD" if request.method == "HEAD" else "GET"
         try:
-            address = follow_zip(token=token, opener=self.opener, method=method)
+            address = follow_zip(token=token, opener=self.opener, method=self.method)
             response: HttpResponse = redirect(address)
         except StillPacking as error:
             # A file that has vanished would hold up the zip, so its row is discarded now.

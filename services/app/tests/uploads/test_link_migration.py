@@ -20,7 +20,7 @@ from uploads import discard
 from uploads.arrivals.claim import claim_upload
 from uploads.arrivals.complete import complete_upload
 from uploads.limits import check_claim
-from uploads.links.follow import find_shared
+from uploads.links.follow import uploads_behind
 from uploads.models import Installation, Kind, Link, Upload
 from uploads.sweeps import housekeeping
 
@@ -82,7 +82,7 @@ class TestWhatIsThere:
             check_link(upload)
         assert Link.objects.count() == 4
         live = uploads[0]
-        assert find_shared(token=live.token, kind=Kind.FILE).id == live.id
+        assert uploads_behind(token=live.token, kind=Kind.FILE)[0].id == live.id
 
     def test_has_one_however_many_there_are(self, before, monkeypatch):
         from importlib import import_module
@@ -204,7 +204,7 @@ class TestBesideTheReleaseBefore:
         s3.put(f"files/{old.id}", io.BytesIO(b"1234"), content_type="x/y")
         upload = complete_upload(upload_id=old.id, owner=owner)
         check_link(old)
-        assert find_shared(token=old.token, kind=Kind.FILE) == upload
+        assert uploads_behind(token=old.token, kind=Kind.FILE)[0] == upload
 
     def test_of_several_files_it_finds_the_link_and_keeps_its_end(self, s3, before, owner, receive):
         migrate_to(AFTER)

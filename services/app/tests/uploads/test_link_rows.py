@@ -293,7 +293,7 @@ class TestFollowing:
     def test_a_link_without_uploads_is_unknown(self, store):
         link = Link.objects.create(owner=uuid.uuid4(), kind="file", ttl=timedelta(minutes=1))
         with pytest.raises(UploadNotFound):
-            follow.find_shared(token=link.token, kind=Kind.FILE)
+            follow.uploads_behind(token=link.token, kind=Kind.FILE)
 
 
 class TestRules:

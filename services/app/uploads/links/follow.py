@@ -23,12 +23,6 @@ PICTURE_LIFE = 5 * 60  # seconds
 REMEMBERED_MAX = 10_000  # addresses
 
 
-def find_shared(*, token: str, kind: Kind, opener: Opener = NOBODY) -> Upload:
-    """The upload behind a share link; the first, if there are several. Raises as
-    `uploads_behind`."""
-    return uploads_behind(token=token, kind=kind, opener=opener)[0]
-
-
 def uploads_behind(*, token: str, kind: Kind, opener: Opener = NOBODY) -> list[Upload]:
     """All uploads behind a share link, in their order: one image, or files.
 
@@ -85,11 +79,17 @@ def signed_address(upload: Upload, method: Method = "GET") -> str:
     """The signed address of its bytes; takes an upload that was read `with_seconds_left`."""
     return storage().url(
         upload.served_key,
-        seconds=min(LINK_LIFE, int(upload.seconds_left)),
+        seconds=signed_seconds(upload),
         method=method,
         content_type=upload.content_type,
         download_as=upload.filename if upload.kind == Kind.FILE else None,
     )
+
+
+def signed_seconds(upload: Upload, most: int = LINK_LIFE) -> int:
+    """How long an address of its bytes is valid: not past its end. Takes an upload that was read
+    `with_seconds_left`."""
+    return min(most, int(upload.seconds_left))
 
 
 def deletion_secret(upload: Upload) -> str:
@@ -127,7 +127,7 @@ class ThumbnailUrlCache:
         # An address that was signed for another end may be valid for longer than the present one.
         url, until = self.signed.get((key, upload.expires_at), ("", 0.0))
         if until <= now:
-            seconds = min(PICTURE_LIFE, int(upload.seconds_left))
+            seconds = signed_seconds(upload, PICTURE_LIFE)
             url = storage().url(key, seconds=seconds, content_type=THUMBNAIL_TYPE, download_as=None)
             if len(self.signed) >= REMEMBERED_MAX:
                 self.signed.clear()

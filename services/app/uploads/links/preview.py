@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from uploads.errors import StorageUnavailable
 from uploads.images import DRAWN_TYPES, sniff
-from uploads.links.protection import LINK_LIFE
+from uploads.links.follow import signed_seconds
 from uploads.models import Upload
 from uploads.storage import storage
 
@@ -41,7 +41,7 @@ def preview(upload: Upload) -> Preview:
         # name.
         url = storage().url(
             upload.served_key,
-            seconds=min(LINK_LIFE, int(upload.seconds_left)),
+            seconds=signed_seconds(upload),
             content_type=content_type,
             download_as=upload.filename,
         )

@@ -15,8 +15,8 @@ from uploads.discard import discard_packs_of
 from uploads.errors import InvalidUpload, StillPacking, UploadNotFound
 from uploads.leases import RETELL_AFTER
 from uploads.links.archive import Archive, Entry
-from uploads.links.follow import uploads_behind
-from uploads.links.protection import LINK_LIFE, NOBODY, Opener
+from uploads.links.follow import signed_seconds, uploads_behind
+from uploads.links.protection import NOBODY, Opener, gone
 from uploads.models import Kind, Link, Pack, State, Upload
 from uploads.quotas import reserve_zip
 from uploads.storage import Method, storage
@@ -46,7 +46,7 @@ def follow_zip(*, token: str, opener: Opener = NOBODY, method: Method = "GET") -
         raise StillPacking(sentence % {"per_cent": per_cent}, per_cent=per_cent)
     return storage().url(
         pack.key,
-        seconds=min(LINK_LIFE, int(uploads[0].seconds_left)),
+        seconds=signed_seconds(uploads[0]),
         method=method,
         content_type=ZIP_TYPE,
         download_as=zip_name(uploads[0].link),
@@ -63,7 +63,7 @@ def begin_pack(link_id: uuid.UUID) -> Pack:
         files = Upload.objects.kept().filter(link=link_id, state=State.READY)
         uploads = list(files.order_by("created_at", "id"))
         if link is None or not uploads:
-            raise UploadNotFound(_("This link has expired, or it never existed."))
+            raise UploadNotFound(gone())
         pack = Pack.objects.filter(link=link).first()  # begun by another request at the same time
         if pack is not None and pack.files == ids_of(uploads):
             return pack
