@@ -1,6 +1,8 @@
 """What several tests make or look at."""
 
 import io
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
@@ -51,6 +53,33 @@ def at_once(function, over):
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(call, calls))
+
+
+def in_thread(function):
+    """Call it in a thread, which is at its end or waits for a lock when this returns: the thread,
+    and a list of what the call gave or raised."""
+    from django.db import connection
+
+    outcome = []
+
+    def run():
+        try:
+            outcome.append(function())
+        except Exception as error:  # noqa: BLE001  the test asks which
+            outcome.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    until = time.monotonic() + 60
+    while thread.is_alive() and time.monotonic() < until:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                break
+        time.sleep(0.01)
+    return thread, outcome
 
 
 def fetch(url: str, method: str = "GET"):

@@ -1,18 +1,17 @@
 """A link whose owner changes it: its time from now on, its name, and what happens meanwhile."""
 
 import io
-import threading
 import time
 import uuid
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from support.samples import at_once, nothing_stays
+from support.samples import at_once, in_thread, nothing_stays
 from uploads import discard, processing
 from uploads.arrivals.complete import complete_upload
 from uploads.arrivals.ticket import claim_with_ticket
@@ -253,29 +252,6 @@ def life_of(url: str) -> int:
 class TestAtOnce:
     """What happens to a link at the moment in which it is changed."""
 
-    def in_thread(self, function):
-        """Called in a thread, which is at its end or waits for a lock when this returns."""
-        outcome = []
-
-        def run():
-            try:
-                outcome.append(function())
-            except Exception as error:  # noqa: BLE001  the test asks which
-                outcome.append(error)
-            finally:
-                connection.close()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        until = time.monotonic() + 60
-        while thread.is_alive() and time.monotonic() < until:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-                if cursor.fetchone()[0]:
-                    break
-            time.sleep(0.01)
-        return thread, outcome
-
     def test_with_completes_all_agree_on_one_end(self, s3, owner):
         first = announce(owner, store=s3, ttl=HOUR)
         uploads = [first, *(announce(owner, first.link_id, s3) for _ in range(4))]
@@ -314,9 +290,7 @@ class TestAtOnce:
         """A sweep takes none of the owner's locks: only the link's row is between them."""
         with transaction.atomic():
             go(three)
-            thread, outcome = self.in_thread(
-                lambda: change_link(link_id=three.id, owner=owner, ttl=60)
-            )
+            thread, outcome = in_thread(lambda: change_link(link_id=three.id, owner=owner, ttl=60))
         thread.join(60)
         assert isinstance(outcome[0], UploadNotFound), outcome
         assert nothing_stays(s3)
@@ -325,9 +299,7 @@ class TestAtOnce:
         change_link(link_id=three.id, owner=owner, ttl=2)
         with transaction.atomic():
             Link.objects.select_for_update().get()
-            thread, outcome = self.in_thread(
-                lambda: change_link(link_id=three.id, owner=owner, ttl=60)
-            )
+            thread, outcome = in_thread(lambda: change_link(link_id=three.id, owner=owner, ttl=60))
             wait_until_expired(three.id)
         thread.join(60)
         assert isinstance(outcome[0], UploadNotFound), outcome

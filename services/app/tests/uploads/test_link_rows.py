@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
-from support.samples import at_once, counts_every_byte, keys, purge_when_tickets_are_over
+from support.samples import at_once, counts_every_byte, in_thread, keys, purge_when_tickets_are_over
 from uploads import discard, processing
 from uploads.arrivals import claim as claims
 from uploads.arrivals.claim import claim_upload
@@ -388,41 +388,13 @@ class TestAtOnce:
         assert sum(at_once(join, range(8))) == 4
         assert Link.objects.get().uploads.count() == 5
 
-    def wait_for_lock(self, calls):
-        """Until one of the threads waits for another's lock, or all have come to their end."""
-        import time
-
-        until = time.monotonic() + 60
-        while time.monotonic() < until and any(call.is_alive() for call in calls):
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-                if cursor.fetchone()[0]:
-                    return
-            time.sleep(0.01)
-
-    def in_thread(self, function):
-        outcome = []
-
-        def run():
-            try:
-                outcome.append(function())
-            except Exception as error:  # noqa: BLE001  the test asks which
-                outcome.append(error)
-            finally:
-                connection.close()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread, outcome
-
     def test_a_claim_that_comes_while_the_last_goes_finds_it_gone(self, s3, receive, owner):
         """The sweep has the locks: it takes none of the owner's, so only the link's row is
         between them."""
         upload = receive("file", b"x")
         with transaction.atomic():
             discard.discard_uploads(ids=[upload.id])
-            thread, outcome = self.in_thread(lambda: claim_upload(claim(owner, upload.link_id)))
-            self.wait_for_lock([thread])
+            thread, outcome = in_thread(lambda: claim_upload(claim(owner, upload.link_id)))
         thread.join(60)
         assert isinstance(outcome[0], UploadNotFound), outcome
         assert (Link.objects.count(), Upload.objects.count()) == (0, 0)
@@ -431,8 +403,7 @@ class TestAtOnce:
         upload = receive("file", b"x")
         with transaction.atomic():
             joined = claim_upload(claim(owner, upload.link_id))
-            thread, outcome = self.in_thread(lambda: discard.discard_uploads(ids=[upload.id]))
-            self.wait_for_lock([thread])
+            thread, outcome = in_thread(lambda: discard.discard_uploads(ids=[upload.id]))
         thread.join(60)
         assert outcome == [1]
         assert Link.objects.get().uploads.get() == joined
@@ -441,7 +412,7 @@ class TestAtOnce:
         upload = receive("file", b"x")
         with transaction.atomic():
             joined = claim_upload(claim(owner, upload.link_id))
-            thread, outcome = self.in_thread(
+            thread, outcome = in_thread(
                 lambda: housekeeping.sweep("expire", now=Now() + timedelta(seconds=901))
             )
             thread.join(60)

@@ -3,7 +3,7 @@
 
 import { startClock } from "./clock.js";
 import { makeLinkCard, updateLinkCard } from "./linkcards.js";
-import { $, fill, showNotice } from "./markup.js";
+import { $, clone, fill, showNotice } from "./markup.js";
 import { Api } from "./transfer.js";
 import { put, say, words } from "./words.js";
 
@@ -18,7 +18,7 @@ export const api = new Api(form.dataset.api, form.elements.csrfmiddlewaretoken.v
 
 function makeCard(upload, askedAt) {
   const template = upload.state === "rejected" ? "not-accepted" : "ready";
-  const card = $(template).content.cloneNode(true).firstElementChild;
+  const card = clone(template);
   fill(card, {
     ...upload,
     title: upload.name || upload.filename,
@@ -81,7 +81,7 @@ export async function look() {
     if (now?.state === card.dataset.state) continue;
     if (now && now.state !== "checking") finish(now, askedAt, card);
     else if (!now) {
-      if (kind === "image" && card.dataset.state === "ready" && full) {
+      if (card.dataset.state === "ready" && full) {
         showNotice(put(words.made_room, { name: nameOf(card) }));
       }
       remove(card);

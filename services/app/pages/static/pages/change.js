@@ -2,6 +2,7 @@
    then, come in the page that answers. */
 
 import { countDown } from "./cards.js";
+import { endOf } from "./clock.js";
 import { $, showProblem } from "./markup.js";
 import { words } from "./words.js";
 
@@ -55,7 +56,7 @@ async function save(form) {
   const now = time.closest(".card");
   card.replaceWith(now);
   const clock = now.querySelector("time");
-  countDown(clock, answer.askedAt + Number(clock.dataset.secondsLeft) * 1000);
+  countDown(clock, endOf(clock, answer.askedAt));
   now.querySelector("[data-change]").focus();
 }
 

@@ -13,8 +13,13 @@ export function startClock(time, end, over) {
   tick(time);
 }
 
-/** When the page was asked for, in ms: the seconds that it says are left were counted after that. */
-export function askedForPage() {
+/** The end that the HTML of a page says, in ms, not later than the true one: the seconds that it
+    says are left were counted after the page was asked for, which is this page where not given. */
+export function endOf(time, askedAt = askedForPage()) {
+  return askedAt + Number(time.dataset.secondsLeft) * 1000;
+}
+
+function askedForPage() {
   return performance.timeOrigin + performance.getEntriesByType("navigation")[0].requestStart;
 }
 

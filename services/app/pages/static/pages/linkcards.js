@@ -1,9 +1,8 @@
 /* The card of a link: its title, its address and its files, as the API says. */
 
-import { $, fill } from "./markup.js";
+import { clone, fill } from "./markup.js";
 import { put, size, words } from "./words.js";
 
-const clone = (template) => $(template).content.cloneNode(true).firstElementChild;
 const pathOf = ({ folder, filename }) => (folder ? `${folder}/${filename}` : filename);
 const addressOf = (upload) =>
   `${upload.link}/${pathOf(upload).split("/").map(encodeURIComponent).join("/")}`;

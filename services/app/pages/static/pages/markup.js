@@ -2,6 +2,9 @@
 
 export const $ = (id) => document.getElementById(id);
 
+/** A new element, as the template has it. */
+export const clone = (template) => $(template).content.cloneNode(true).firstElementChild;
+
 /** Fill in a template's element. */
 export function fill(element, values) {
   const each = (attribute, set) => {
@@ -18,12 +21,12 @@ export function fill(element, values) {
 }
 
 export function showProblem(sentence) {
-  const notice = fill($("problem").content.cloneNode(true).firstElementChild, { sentence });
+  const notice = fill(clone("problem"), { sentence });
   $("messages").replaceChildren(notice);
   notice.scrollIntoView({ block: "nearest" });
 }
 
 /** Show a message that is no problem; screen readers read it out. */
 export function showNotice(sentence) {
-  $("messages").append(fill($("notice").content.cloneNode(true).firstElementChild, { sentence }));
+  $("messages").append(fill(clone("notice"), { sentence }));
 }

@@ -14,7 +14,7 @@ import {
   uploads,
 } from "./cards.js";
 import "./change.js";
-import { askedForPage, tick } from "./clock.js";
+import { endOf, tick } from "./clock.js";
 import "./copying.js";
 import "./dropping.js";
 import { follow } from "./follow.js";
@@ -79,9 +79,7 @@ $("clear-dialog").addEventListener("close", () => {
 // --- Begin --------------------------------------------------------------------------------------
 
 document.documentElement.classList.add("scripts");
-for (const time of uploads.querySelectorAll("time")) {
-  countDown(time, askedForPage() + Number(time.dataset.secondsLeft) * 1000);
-}
+for (const time of uploads.querySelectorAll("time")) countDown(time, endOf(time));
 addEventListener("visibilitychange", () => {
   if (document.hidden) return;
   uploads.querySelectorAll("time").forEach(tick); // the machine may have slept

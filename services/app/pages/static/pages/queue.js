@@ -1,7 +1,7 @@
 /* The queue of uploads: a row for each file, three of which are sent at a time. */
 
 import { api, arrange, finish, form, kept, kind, look, remove, transfers } from "./cards.js";
-import { $, fill, showNotice } from "./markup.js";
+import { clone, fill, showNotice } from "./markup.js";
 import { Problem, Transfer } from "./transfer.js";
 import { duration, percent, put, say, size, words } from "./words.js";
 
@@ -64,7 +64,7 @@ class Row {
       content_type: file.type || "application/octet-stream",
     };
     if (file.folder) this.claim.folder = file.folder;
-    const row = $("transfer").content.cloneNode(true).firstElementChild;
+    const row = clone("transfer");
     this.element = fill(row, { filename: file.folder ? `${file.folder}/${file.name}` : file.name });
     this.bar = row.querySelector("progress");
     const label = row.querySelector(".name");
